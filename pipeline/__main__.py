@@ -1,0 +1,5 @@
+"""`python -m pipeline` is the `hypervigil` command."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,36 @@
+"""Our own errors. Each names the file and, where known, the line of the content or input at fault."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass
+class HypervigilError(Exception):
+    """An error a user can act on.
+
+    `message` says what is wrong, `path` and `line` (1-based) where, `hint` what to do about it.
+    The command line prints it as one block and exits 1; it never becomes a stack trace.
+    """
+
+    message: str
+    path: Path | str | None = None
+    line: int | None = None
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        where = f"{self.path}:{self.line}: " if self.path and self.line else f"{self.path}: " if self.path else ""
+        return f"{where}{self.message}" + (f" ({self.hint})" if self.hint else "")
+
+
+class ContentError(HypervigilError):
+    """A parser, rule, case or sample that is wrong."""
+
+
+class InputError(HypervigilError):
+    """A log file or folder that cannot be read."""
+
+
+class LakeError(HypervigilError):
+    """The lake cannot be read or written."""

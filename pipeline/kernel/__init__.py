@@ -1,0 +1,1 @@
+"""One record at a time: bytes to gated events. Polars over Arrow; imports no Spark."""

@@ -1,0 +1,175 @@
+"""Parsed text columns to typed ECS columns: times, numbers, addresses, users, `related.*`; and flat columns to the schema's structs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+
+from ..schema import BY_NAME, ECS_VERSION, Column, arrow_schema, tree
+from .ops import constant
+from .patterns import IPV4, IPV6
+from .spec import ParserSpec
+from .times import UTC_US, parse_times
+
+c = pl.col
+_IP = f"^(?:{IPV4}|{IPV6})$".replace(r"\d", "[0-9]")
+_RELATED = {"related.ip": ("source.ip", "destination.ip", "host.ip"),
+            "related.user": ("user.name", "user.effective.name", "user.target.name"),
+            "related.hosts": ("host.name", "observer.name", "source.domain", "destination.domain")}
+_TYPES: dict[str, Any] = {"keyword": pl.String, "text": pl.String, "ip": pl.String, "long": pl.Int64, "double": pl.Float64,
+                          "boolean": pl.Boolean, "date": UTC_US}
+
+
+def normalise(events: pl.DataFrame, spec: ParserSpec, reference: datetime) -> pl.DataFrame:
+    """Typed ECS columns from the text that the stages left. Scratch columns (`_x`) are dropped, but for the kernel's own."""
+    events = _times(events, spec.timezone, reference)
+    events = _users(_addresses(_syslog(events)))
+    events = _typed(events)
+    defaults = {"ecs.version": ECS_VERSION, "event.kind": "event", "event.dataset": spec.dataset} | spec.set
+    missing = {k: v for k, v in defaults.items() if k not in events.columns}
+    partial = {k: v for k, v in defaults.items() if k in events.columns}
+    events = events.with_columns(*(constant(v).cast(dtype(BY_NAME[k])).alias(k) for k, v in missing.items()),
+                                 *(c(k).fill_null(constant(v)).alias(k) for k, v in partial.items()))
+    return _related(events)
+
+
+def _times(events: pl.DataFrame, timezone: str, reference: datetime) -> pl.DataFrame:
+    """@timestamp is the innermost time of the record; the header's, where it differs, is event.created; without any, the file's own time."""
+    none = pl.lit(None, UTC_US)
+    outer = parse_times(events.get_column("_header_time"), timezone, reference) if "_header_time" in events.columns else None
+    inner = parse_times(events.get_column("@timestamp"), timezone, reference) if "@timestamp" in events.columns else None
+    times = events.with_columns((none if inner is None else inner).alias("_inner"), (none if outer is None else outer).alias("_outer"))
+    known = pl.coalesce("_inner", "_outer")
+    tags = pl.when(known.is_null()).then(constant(["time_missing"]))
+    out = times.with_columns(known.fill_null(pl.lit(reference).cast(UTC_US)).alias("@timestamp"), tags.alias("tags"))
+    if inner is not None and outer is not None and "event.created" not in events.columns:
+        out = out.with_columns(pl.when(c("_inner") != c("_outer")).then(c("_outer")).alias("event.created"))
+    dates = [n for n in out.columns if n in BY_NAME and BY_NAME[n].type == "date" and out.schema[n] == pl.String]
+    out = out.with_columns(parse_times(out.get_column(n), timezone, reference).alias(n) for n in dates)
+    return out.drop("_inner", "_outer", "_header_time", strict=False)
+
+
+def _syslog(events: pl.DataFrame) -> pl.DataFrame:
+    columns = []
+    if "log.syslog.priority" in events.columns:
+        priority = c("log.syslog.priority").cast(pl.Int64, strict=False)
+        columns += [priority.alias("log.syslog.priority"), (priority // 8).alias("log.syslog.facility.code"),
+                    (priority % 8).alias("log.syslog.severity.code")]
+    if "log.syslog.hostname" in events.columns:
+        name = c("log.syslog.hostname")
+        columns.append((pl.coalesce("host.name", name) if "host.name" in events.columns else name).alias("host.name"))
+    if "log.syslog.procid" in events.columns:
+        number = c("log.syslog.procid").str.extract(r"^([0-9]+)$")
+        columns.append((pl.coalesce("process.pid", number) if "process.pid" in events.columns else number).alias("process.pid"))
+    if "log.level" in events.columns:
+        columns.append(c("log.level").str.to_lowercase())
+    return events.with_columns(columns)
+
+
+def _addresses(events: pl.DataFrame) -> pl.DataFrame:
+    """`source.address` or `source.ip` as logged -> source.ip if it is one, else source.domain; `::ffff:` is stripped."""
+    for side in ("source", "destination"):
+        names = [f"{side}.{leaf}" for leaf in ("ip", "address") if f"{side}.{leaf}" in events.columns]
+        if not names:
+            continue
+        some = events.select(pl.any_horizontal(c(n).is_not_null() for n in names)).to_series()
+        logged = pl.coalesce(names).str.strip_chars("[]")
+        bare = logged.str.replace(r"^::ffff:(\d)", "$1")
+        is_ip = logged.str.contains(_IP)
+        domain = pl.coalesce(f"{side}.domain", pl.when(~is_ip).then(logged)) if f"{side}.domain" in events.columns else pl.when(~is_ip).then(logged)
+        rows = events.filter(some).select("_row", bare.alias(f"{side}.address"), pl.when(is_ip).then(bare).alias(f"{side}.ip"),
+                                          domain.alias(f"{side}.domain"))
+        events = events.drop(*names, f"{side}.domain", strict=False).join(rows, on="_row", how="left", maintain_order="left") if not some.all() \
+            else events.drop(*names, f"{side}.domain", strict=False).hstack(rows.drop("_row"))
+    return events
+
+
+def _users(events: pl.DataFrame) -> pl.DataFrame:
+    r"""`DOM\x`, `DOM<0x0B>x` (a collector that read `\v`) and `x@dom` -> name and domain. `<no user>` and `-` are no users."""
+    for side in ("user", "user.target"):
+        name, domain = f"{side}.name", f"{side}.domain"
+        if name not in events.columns:
+            continue
+        odd = events.get_column(name).str.contains(r"[\\@\x0b<]|^-?$").fill_null(False)
+        if not odd.any():
+            continue
+        value = c(name).str.replace(r"^<.*>$", "")
+        parts = value.str.extract_groups(r"^(?:(?P<d>[^\\\x0b]+)(?:\\+|\x0b))?(?P<n>[^\\\x0b@]*)(?:@(?P<u>[^@]+))?$")
+        user = parts.struct.field("n")
+        given = [domain] if domain in events.columns else []
+        rows = events.filter(odd).select(
+            "_row", pl.when(user.is_null()).then(value).when((user != "") & (user != "-")).then(user).alias("_name"),
+            pl.coalesce(*given, parts.struct.field("d"), parts.struct.field("u")).alias("_domain"))
+        joined = events.join(rows, on="_row", how="left", maintain_order="left")
+        mask = pl.lit(odd)
+        events = joined.with_columns(
+            pl.when(mask).then(c("_name")).otherwise(c(name)).alias(name),
+            (pl.coalesce("_domain", domain) if given else c("_domain")).alias(domain)).drop("_name", "_domain")
+    return events
+
+
+def dtype(column: Column) -> Any:
+    """Polars type of a schema column."""
+    return pl.List(_TYPES[column.type]) if column.many else _TYPES[column.type]
+
+
+def _typed(events: pl.DataFrame) -> pl.DataFrame:
+    """Cast to the schema's types; text that does not fit becomes null (the original keeps it). Commas in numbers ("1,234") are dropped."""
+    columns = []
+    for name, have in events.schema.items():
+        if name not in BY_NAME:
+            continue
+        column = BY_NAME[name]
+        want = dtype(column)
+        if have == want:
+            continue
+        expr = c(name)
+        if column.many and not isinstance(have, pl.List):
+            expr = pl.when(expr.is_not_null()).then(pl.concat_list(expr))
+        elif have == pl.String and column.type == "boolean":
+            expr = expr.str.to_lowercase().replace_strict({"true": True, "false": False}, default=None, return_dtype=pl.Boolean)
+        elif have == pl.String and column.type == "long":
+            expr = expr.str.replace_all(",", "", literal=True)
+        columns.append(expr.cast(want, strict=False).alias(name))
+    return events.with_columns(columns)
+
+
+def _related(events: pl.DataFrame) -> pl.DataFrame:
+    """Every address, user and host of the event; built only for rows that have one."""
+    for target, sources in _RELATED.items():
+        have = [n for n in sources if n in events.columns]
+        if not have:
+            continue
+        some = events.select(pl.any_horizontal(c(n).is_not_null() for n in have)).to_series()
+        rows = events.filter(some).select("_row", *have)
+        if len(have) == 1 and not isinstance(rows.schema[have[0]], pl.List):
+            values = rows.select("_row", pl.concat_list(c(have[0])).alias(target))
+        else:
+            values = rows.select("_row", pl.concat_list(
+                c(n).fill_null([]) if isinstance(rows.schema[n], pl.List) else c(n) for n in have).list.drop_nulls()
+                .list.unique(maintain_order=True).alias(target))
+        events = events.hstack(values.drop("_row")) if some.all() else events.join(values, on="_row", how="left", maintain_order="left")
+    return events
+
+
+def to_schema(flat: pl.DataFrame) -> pl.DataFrame:
+    """The nested struct frame with every field of the schema, in its order; absent columns are null."""
+
+    def build(node: dict[str, Any], name: str) -> pl.Expr:
+        leaves = [_leaf(child) if isinstance(child, Column) else build(child, key) for key, child in node.items()]
+        return pl.struct(leaves).alias(name)
+
+    def _leaf(column: Column) -> pl.Expr:
+        short = column.name.rsplit(".", 1)[-1]
+        if column.name in flat.columns:
+            return c(column.name).alias(short)
+        return pl.lit(None, dtype(column)).alias(short)
+
+    return flat.select(_leaf(child) if isinstance(child, Column) else build(child, key) for key, child in tree().items())
+
+
+def to_arrow(flat: pl.DataFrame) -> Any:
+    """The events as an Arrow table with exactly the schema's types."""
+    return to_schema(flat).to_arrow(compat_level=pl.CompatLevel.oldest()).cast(arrow_schema())

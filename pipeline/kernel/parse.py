@@ -1,0 +1,170 @@
+"""Runs the stages of a parser.yml over a batch: each row leaves a stage at the first form that matches it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import polars as pl
+
+from .json_fields import read_paths
+from .ops import OPS, constant
+from .patterns import MATCHED
+from .spec import Form, ParserSpec, Stage, When
+
+c = pl.col
+
+
+def run_stages(events: pl.DataFrame, spec: ParserSpec) -> pl.DataFrame:
+    """Apply every stage of a parser in order. Adds ECS columns (text), `_recognised` (bool) and `_form` (stage/form)."""
+    events = events.with_columns(pl.lit(False).alias("_recognised"), pl.lit(None, pl.String).alias("_form"))
+    for stage in spec.stages:
+        if events.height == 0:
+            break
+        if not stage.when:
+            events = _run(events, stage, spec)
+            continue
+        wanted = events.select(condition(events, stage.when)).to_series()
+        if not wanted.any():
+            continue
+        events = pl.concat([events.filter(~wanted), _run(events.filter(wanted), stage, spec)], how="diagonal")
+    return events
+
+
+def condition(events: pl.DataFrame, when: When) -> pl.Expr:
+    """A `when` as an expression: equality with one or many values, `*` not null, `!` null; absent columns are null."""
+    terms = []
+    for field, value in when.items():
+        column = read(events, field)
+        if value == "*":
+            terms.append(column.is_not_null())
+        elif value == "!":
+            terms.append(column.is_null())
+        else:
+            values = [str(v) for v in (value if isinstance(value, list) else [value])]
+            terms.append(column.is_in(values).fill_null(False))
+    return pl.all_horizontal(terms)
+
+
+def read(events: pl.DataFrame, field: str) -> pl.Expr:
+    """A column, or null text where the frame lacks it."""
+    return c(field) if field in events.columns else pl.lit(None, pl.String)
+
+
+def _run(events: pl.DataFrame, stage: Stage, spec: ParserSpec) -> pl.DataFrame:
+    if stage.forms:
+        return _forms(events, stage)
+    if stage.table:
+        return _table(events, stage, spec)
+    if stage.json_:
+        return read_paths(events, stage.json_.on, stage.json_.fields)
+    if stage.kv:
+        return _key_values(events, stage)
+    return _ops(events, stage.ops)
+
+
+def _forms(events: pl.DataFrame, stage: Stage) -> pl.DataFrame:
+    if stage.on not in events.columns:
+        return events
+    if stage.dispatch is None:
+        return _race(events, stage, stage.forms)
+    by_program = {program: tuple(f for f in stage.forms if not f.programs or program in f.programs)
+                  for program in {p for f in stage.forms for p in f.programs}}
+    for_all = tuple(f for f in stage.forms if not f.programs)
+    program = read(events, stage.dispatch).str.to_lowercase()
+    keyed = events.with_columns(pl.when(program.is_in(list(by_program))).then(program).alias("_program"))
+    parts = keyed.partition_by("_program", as_dict=True, include_key=False)
+    return pl.concat([_race(part, stage, by_program.get(str(key), for_all)) for (key,), part in parts.items()], how="diagonal")
+
+
+def _race(events: pl.DataFrame, stage: Stage, forms: tuple[Form, ...]) -> pl.DataFrame:
+    """Try the forms in order; only rows still unmatched see the next one."""
+    text = events.get_column(stage.on)
+    rows = pl.Series(range(0), dtype=pl.UInt32) if events.height == 0 else pl.int_range(events.height, dtype=pl.UInt32, eager=True)
+    finished = []
+    for form in forms:
+        if rows.is_empty():
+            break
+        maybe = _candidates(events, text, rows, form)
+        if maybe is not None and not maybe.any():
+            continue
+        pattern = form.compiled
+        groups = (text if maybe is None else text.filter(maybe)).str.extract_groups(pattern.regex)
+        hit = groups.struct.field(MATCHED).is_not_null()
+        if not hit.any():
+            continue
+        matched = rows.filter(hit) if maybe is None else rows.filter(maybe).filter(hit)
+        finished.append(_claim(events[matched], groups.filter(hit), form, stage))
+        left = ~rows.is_in(matched.implode()) if maybe is not None else ~hit
+        rows, text = rows.filter(left), text.filter(left)
+    return pl.concat([*finished, events[rows]], how="diagonal") if finished else events
+
+
+def _candidates(events: pl.DataFrame, text: pl.Series, rows: pl.Series, form: Form) -> pl.Series | None:
+    """Rows that can match at all, by `when` and by the literal every match contains; None means all."""
+    maybe = None
+    if form.compiled.literal:
+        maybe = text.str.contains(form.compiled.literal, literal=True).fill_null(False)
+    if form.when:
+        allowed = events.select(condition(events, form.when)).to_series().gather(rows)
+        maybe = allowed if maybe is None else maybe & allowed
+    return maybe
+
+
+def _claim(events: pl.DataFrame, groups: pl.Series, form: Form, stage: Stage) -> pl.DataFrame:
+    """Give rows the captured values and the constants of the form that matched them. An empty capture is no value."""
+    columns: dict[str, Any] = {}
+    for field, names in form.compiled.fields.items():
+        values = groups.struct.field(names[0])
+        for name in names[1:]:
+            values = values.fill_null(groups.struct.field(name))
+        if field in events.columns and field != "message":
+            values = values.fill_null(events.get_column(field))
+        columns[field] = values
+    out = events.with_columns(series.alias(field) for field, series in columns.items())
+    out = out.with_columns(constant(value).alias(field) for field, value in form.set.items())
+    marks = [pl.lit(f"{stage.name}/{form.id}").alias("_form")]
+    return out.with_columns(*marks, *([] if stage.envelope else [pl.lit(True).alias("_recognised")]))
+
+
+def _table(events: pl.DataFrame, stage: Stage, spec: ParserSpec) -> pl.DataFrame:
+    """Look a key up in a CSV; table values fill only where the event has none."""
+    assert stage.table and stage.key
+    if stage.key not in events.columns:
+        return events
+    table = spec.table(stage.table)
+    fields = [name for name in table.columns if name != "_key"]
+    joined = events.join(table.rename({n: f"_table_{n}" for n in fields}).with_columns(pl.lit(True).alias("_known")), left_on=stage.key,
+                         right_on="_key", how="left", maintain_order="left")
+    filled = [pl.coalesce(c(n), c(f"_table_{n}")).alias(n) if n in events.columns else c(f"_table_{n}").alias(n) for n in fields]
+    known = c("_known").fill_null(False)
+    return joined.with_columns(*filled, *([] if stage.envelope else [(c("_recognised") | known).alias("_recognised")])).drop(
+        "_known", *(f"_table_{n}" for n in fields))
+
+
+def _key_values(events: pl.DataFrame, stage: Stage) -> pl.DataFrame:
+    assert stage.kv
+    text = read(events, stage.kv.on)
+    found = []
+    for key, field in stage.kv.fields.items():
+        regex = r"(?:^|[\s,;\[(])" + re.escape(key) + r"""=(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([^\s,\])]*))"""
+        hits = text.str.extract_all(regex).list.last().str.extract_groups(regex) if stage.kv.last else text.str.extract_groups(regex)
+        value = pl.coalesce(hits.struct.field(str(i)) for i in (1, 2, 3))
+        value = pl.when(value.str.len_bytes() > 0).then(value)
+        found.append((pl.coalesce(value, c(field)) if field in events.columns else value).alias(field))
+    return events.with_columns(found)
+
+
+def _ops(events: pl.DataFrame, ops: tuple[dict[str, Any], ...]) -> pl.DataFrame:
+    for op in ops:
+        name = next(key for key in op if key != "when")
+        if name == "drop":
+            events = events.drop(op["drop"], strict=False)
+            continue
+        frame = events
+        columns = OPS[name](op[name], lambda field, frame=frame: read(frame, field))
+        if op.get("when"):
+            wanted = condition(events, op["when"])
+            columns = {f: pl.when(wanted).then(e).otherwise(read(frame, f)) for f, e in columns.items()}
+        events = events.with_columns(e.alias(f) for f, e in columns.items())
+    return events

@@ -1,0 +1,109 @@
+"""Runs the proofs that stand beside the content: every parser sample against its expected events, every rule case from its raw lines.
+
+Needs no Spark. `hypervigil test` prints the results; `--fix-expected` rewrites the expected events.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import orjson
+
+from . import content
+from .errors import HypervigilError
+from .events import flatten, to_dicts
+from .kernel import detector
+from .kernel.engine import Batch, Engine
+
+# Samples and cases without a year in their lines are read as if their file had been written on this day.
+WRITTEN = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Proof:
+    """One result: `suite` (parser or rule), `name`, `problem` in words or None, `path` of the file that holds it, and seconds taken."""
+
+    suite: str
+    name: str
+    path: Path
+    problem: str | None
+    seconds: float
+
+
+def sample_files(parser: str | None = None) -> list[Path]:
+    """Every sample of the parsers, sorted."""
+    return sorted(p for p in content.folder("parsers").glob(f"{parser or '*'}/samples/*") if p.suffix in (".log", ".json", ".ndjson")
+                  and not p.name.endswith(".expected.json"))
+
+
+def check_samples(engine: Engine, parser: str | None = None, *, fix: bool = False) -> Iterator[Proof]:
+    """Compare each sample's events with `<sample>.expected.json`; conservation and detection by content are checked too."""
+    for path in sample_files(parser):
+        started = time.perf_counter()
+        spec = path.parent.parent.name
+        try:
+            problem = _check_sample(engine, path, spec, fix)
+        except HypervigilError as error:
+            problem = str(error)
+        yield Proof(spec, path.name, path, problem, time.perf_counter() - started)
+
+
+def _check_sample(engine: Engine, path: Path, parser: str, fix: bool) -> str | None:
+    data = path.read_bytes()
+    batches = list(engine.process_bytes(data, WRITTEN, path.name, parser))
+    got = events_of(batches)
+    expected_path = path.with_name(path.name.removesuffix(path.suffix) + ".expected.json")
+    if fix:
+        expected_path.write_bytes(orjson.dumps(got, option=orjson.OPT_INDENT_2) + b"\n")
+    if not expected_path.exists():
+        return "no expected events; run hypervigil test --fix-expected and read what it writes"
+    expected = orjson.loads(expected_path.read_bytes())
+    lines, kept = sum(b.lines for b in batches), sum(b.events.height + b.quarantine.height + b.joined for b in batches)
+    counted = sum(int(b.events.get_column("_lines").sum()) + int(b.quarantine.get_column("lines").sum()) for b in batches if b.events.height)
+    if lines != kept or counted > lines:
+        return f"{lines} lines became {kept}"
+    if detector.winners_of(data, engine.parsers) not in (parser, None):
+        return f"its lines are taken for {detector.winners_of(data, engine.parsers)}"
+    return difference(expected, got)
+
+
+def events_of(batches: Iterable[Batch]) -> list[dict[str, Any]]:
+    """The events of batches as nested dicts; quarantined records as {"quarantined": reasons, "raw": ...}."""
+    out: list[dict[str, Any]] = []
+    for batch in batches:
+        out += to_dicts(batch.events) if batch.events.height else ()
+        out += [{"quarantined": row["reasons"], "raw": row["raw"]} for row in batch.quarantine.to_dicts()]
+    return out
+
+
+def difference(expected: list[dict[str, Any]], got: list[dict[str, Any]]) -> str | None:
+    """The first field that differs, in words, or None."""
+    if len(expected) != len(got):
+        return f"{len(expected)} events expected, {len(got)} found"
+    for number, (want, have) in enumerate(zip(expected, got, strict=True), 1):
+        a, b = flatten(want), flatten(have)
+        for name in sorted(a.keys() | b.keys()):
+            if a.get(name) != b.get(name):
+                return f"event {number}: {name} expected {a.get(name)!r}, found {b.get(name)!r}"
+    return None
+
+
+def junit(proofs: Iterable[Proof], path: Path) -> None:
+    """Write the results as JUnit XML."""
+    rows = list(proofs)
+    suites = ElementTree.Element("testsuites", tests=str(len(rows)), failures=str(sum(p.problem is not None for p in rows)))
+    for name in sorted({p.suite for p in rows}):
+        mine = [p for p in rows if p.suite == name]
+        suite = ElementTree.SubElement(suites, "testsuite", name=name, tests=str(len(mine)), failures=str(sum(p.problem is not None for p in mine)),
+                                       time=f"{sum(p.seconds for p in mine):.3f}")
+        for proof in mine:
+            case = ElementTree.SubElement(suite, "testcase", classname=name, name=proof.name, time=f"{proof.seconds:.3f}")
+            if proof.problem:
+                ElementTree.SubElement(case, "failure", message=proof.problem).text = f"{proof.path}: {proof.problem}"
+    ElementTree.ElementTree(suites).write(path, encoding="utf-8", xml_declaration=True)

@@ -1,0 +1,271 @@
+"""Reads Sigma rules and their cases from a folder of detections. Collects every error instead of stopping at the first."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+from sigma.exceptions import SigmaError
+from sigma.modifiers import SigmaWideModifier, modifier_mapping
+from sigma.rule import SigmaDetection, SigmaRule
+
+from .. import content
+from ..errors import ContentError
+
+# The specification has this name for `wide`; pySigma 1.5.1 does not know it.
+modifier_mapping.setdefault("utf16le", SigmaWideModifier)
+
+Threat = Literal[
+    "vm-escape", "vm-hopping", "hyperjacking", "hardening", "east-west", "vswitch", "sprawl", "stale", "noisy-neighbour",
+    "management-plane", "side-channel", "physical-separation", "ransomware-chain"]
+KeyPath = tuple[str | int, ...]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Evidence(_Strict):
+    """Where a string that the rule compares is known from."""
+
+    kind: Literal["documented", "captured", "assumed"]
+    source: str
+    value: str
+
+
+class Custom(_Strict):
+    """Our metadata, under `custom:` in the Sigma file."""
+
+    threat: Threat | None = None
+    evidence: tuple[Evidence, ...] = ()
+    blind_spots: str = ""
+    response: tuple[str, ...] = ()
+    attack_v18: tuple[str, ...] = ()
+
+
+class Case(_Strict):
+    """Raw lines as they come, the parser that reads them, and whether the rule fires on any of the events."""
+
+    name: str
+    why: str = ""
+    parser: str
+    raw: str
+    fires: bool
+    expect: dict[str, Any] = {}
+
+
+class Cases(_Strict):
+    """A `<rule>.cases.yaml`."""
+
+    cases: tuple[Case, ...]
+
+
+@dataclass(frozen=True)
+class Document:
+    """One YAML document: its data, its file, and the line of every key."""
+
+    path: Path
+    data: dict[str, Any]
+    lines: Mapping[KeyPath, int] = field(repr=False, compare=False)
+
+    def line(self, *keys: str | int) -> int | None:
+        """Line of a key, or of its nearest ancestor that is there."""
+        return next((self.lines[keys[:n]] for n in range(len(keys), -1, -1) if keys[:n] in self.lines), None)
+
+    def error(self, message: str, *keys: str | int, hint: str | None = None) -> ContentError:
+        """A ContentError at a key of this document."""
+        return ContentError(message, self.path, self.line(*keys), hint)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A single-event rule: what we carry of it, and the pySigma object that the exports need."""
+
+    id: str
+    title: str
+    level: str
+    status: str
+    name: str
+    description: str
+    author: str
+    date: dt.date | None
+    logsource: Mapping[str, str]
+    tags: tuple[str, ...]
+    falsepositives: tuple[str, ...]
+    references: tuple[str, ...]
+    custom: Custom
+    document: Document = field(repr=False, compare=False)
+    sigma: SigmaRule = field(repr=False, compare=False)
+
+    @property
+    def path(self) -> Path:
+        return self.document.path
+
+    @property
+    def cases_path(self) -> Path:
+        return self.path.with_suffix(".cases.yaml")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a folder holds: rules, the documents that are correlations (read by pipeline/correlate.py), and all errors."""
+
+    rules: tuple[Rule, ...]
+    correlations: tuple[Document, ...]
+    errors: tuple[ContentError, ...]
+
+
+def load_rules(folder: Path | None = None) -> Loaded:
+    """Every `**/*.yml` of a folder (default: detections/). Errors are collected, in file order."""
+    rules: list[Rule] = []
+    correlations: list[Document] = []
+    errors: list[ContentError] = []
+    for path in sorted((folder or content.folder("detections")).rglob("*.yml")):
+        found = load_file(path)
+        rules += found.rules
+        correlations += found.correlations
+        errors += found.errors
+    return Loaded(tuple(rules), tuple(correlations), tuple(errors))
+
+
+def load_file(path: Path) -> Loaded:
+    """The rules of one file."""
+    try:
+        return load_text(path.read_text(encoding="utf-8"), path)
+    except (OSError, UnicodeDecodeError) as error:
+        return Loaded((), (), (ContentError(f"cannot be read: {error}", path),))
+
+
+def load_text(text: str, path: Path) -> Loaded:
+    """The rules of a text; `path` names it in errors."""
+    rules, correlations, errors = [], [], []
+    try:
+        for document in read_documents(text, path):
+            if "correlation" in document.data:
+                correlations.append(document)
+                continue
+            rule, found = _rule(document)
+            errors += found
+            rules += [rule] if rule else []
+    except ContentError as error:
+        errors.append(error)
+    return Loaded(tuple(rules), tuple(correlations), tuple(errors))
+
+
+def load_cases(rule: Rule) -> tuple[Case, ...]:
+    """The cases beside a rule; none if there is no file. Raises ContentError if the file is wrong."""
+    return content.read_model(rule.cases_path, Cases).cases if rule.cases_path.exists() else ()
+
+
+# --- YAML with lines --------------------------------------------------------------------------------------------------------
+
+
+def read_documents(text: str, path: Path) -> Iterator[Document]:
+    """The mappings of a YAML stream. Raises ContentError on bad syntax, on a duplicate key, and on anything but a mapping."""
+    loader = yaml.CSafeLoader(text)
+    try:
+        while loader.check_node():
+            node = loader.get_node()
+            if not isinstance(node, yaml.MappingNode):
+                raise ContentError("a rule must be a mapping", path, node.start_mark.line + 1 if node else 1)
+            lines = dict(_lines(node, (), path, set()))
+            yield Document(path, loader.construct_document(node), lines)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        raise ContentError(f"not valid YAML: {error.problem}", path, mark.line + 1 if mark else None) from None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise ContentError(f"not valid YAML: {error}", path) from None
+    finally:
+        loader.dispose()
+
+
+def _lines(node: yaml.Node, keys: KeyPath, path: Path, seen: set[int]) -> Iterator[tuple[KeyPath, int]]:
+    """(key path, line) of every key and list item; a node reached again through an alias is not entered twice."""
+    yield keys, node.start_mark.line + 1
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.MappingNode):
+        first: dict[str, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if key.value in first:
+                raise ContentError(f"duplicate key {key.value!r} (first on line {first[key.value]})", path, line,
+                                   "one of the two would be lost: merge them")
+            first[key.value] = line
+            yield from _lines(value, (*keys, key.value), path, seen)
+            yield (*keys, key.value), line
+    elif isinstance(node, yaml.SequenceNode):
+        for number, item in enumerate(node.value):
+            yield from _lines(item, (*keys, number), path, seen)
+
+
+# --- a rule from a document ---------------------------------------------------------------------------------------------------
+
+_KEY_OF_ERROR = {"SigmaLevelError": "level", "SigmaStatusError": "status", "SigmaIdentifierError": "id", "SigmaTagError": "tags",
+                 "SigmaDateError": "date", "SigmaModifiedError": "modified", "SigmaTitleError": "title", "SigmaNameError": "name",
+                 "SigmaLogsourceError": "logsource", "SigmaReferencesError": "references", "SigmaAuthorError": "author",
+                 "SigmaFalsePositivesError": "falsepositives", "SigmaDescriptionError": "description", "SigmaRelatedError": "related"}
+
+
+# pySigma lets errors of Python through on values of a wrong shape
+_REFUSALS = (SigmaError, TypeError, ValueError, AttributeError, LookupError)
+
+
+def _rule(document: Document) -> tuple[Rule | None, list[ContentError]]:
+    errors = list(_detection_errors(document))
+    custom = Custom()
+    try:
+        custom = Custom.model_validate(document.data.get("custom") or {})
+    except ValidationError as error:
+        errors += [document.error(f"custom.{'.'.join(map(str, e['loc']))}: {e['msg']}", "custom", *e["loc"]) for e in error.errors()]
+    try:
+        sigma = SigmaRule.from_dict(document.data, collect_errors=True)
+    except _REFUSALS as error:
+        return None, errors or [document.error(f"not a Sigma rule: {error}")]
+    known = bool(errors)
+    errors += [document.error(str(e), _KEY_OF_ERROR.get(type(e).__name__, "detection")) for e in sigma.errors
+               if type(e).__name__ in _KEY_OF_ERROR or not known]
+    if errors:
+        return None, errors
+    return _carry(sigma, custom, document), []
+
+
+def _carry(sigma: SigmaRule, custom: Custom, document: Document) -> Rule:
+    source = sigma.logsource
+    logsource = {k: v for k, v in (("product", source.product), ("service", source.service), ("category", source.category)) if v}
+    date = sigma.date.date() if isinstance(sigma.date, dt.datetime) else sigma.date
+    return Rule(
+        id=str(sigma.id or ""), title=sigma.title, level=str(sigma.level or "").lower(), status=str(sigma.status or "").lower(),
+        name=sigma.name or "", description=sigma.description or "", author=sigma.author or "", date=date, logsource=logsource,
+        tags=tuple(str(tag) for tag in sigma.tags), falsepositives=tuple(map(str, sigma.falsepositives)),
+        references=tuple(map(str, sigma.references)), custom=custom, document=document, sigma=sigma)
+
+
+def _detection_errors(document: Document) -> Iterator[ContentError]:
+    """What pySigma refuses in the selections, one error per key, with its line (pySigma stops at the first and names none)."""
+    detection = document.data.get("detection")
+    if not isinstance(detection, dict):
+        yield document.error("`detection` must be a mapping of selections and a condition", "detection")
+        return
+    for name, selection in detection.items():
+        if name != "condition":
+            yield from _selection_errors(document, selection, ("detection", name))
+
+
+def _selection_errors(document: Document, selection: Any, keys: KeyPath) -> Iterator[ContentError]:
+    if isinstance(selection, list) and any(isinstance(item, dict | list) for item in selection):
+        for number, item in enumerate(selection):
+            yield from _selection_errors(document, item, (*keys, number))
+        return
+    pieces = [({key: value}, (*keys, key)) for key, value in selection.items()] if isinstance(selection, dict) else []
+    for piece, place in pieces or [(selection, keys)]:
+        try:
+            SigmaDetection.from_definition(piece)
+        except _REFUSALS as error:
+            yield document.error(f"{place[-1]}: {error}", *place)
