@@ -91,13 +91,16 @@ def parse(
 
     from .events import ndjson, readable, to_dicts
     from .kernel.engine import Engine
+    from .sigma.load import load_rules
 
     engine = Engine()
+    rules = load_rules().rules if hits else ()
+    detector, titles = engine.detector(rules), {rule.id: rule.title for rule in rules}
     batches = engine.process_bytes(sys.stdin.buffer.read(), datetime.now(UTC), "-", parser) if str(file) == "-" else \
         engine.process_file(str(file), parser=parser)
     lines = events = joined = quarantined = recognised = 0
     for batch in batches:
-        matched = _hits(engine, batch.events) if hits else {}
+        matched = _hits(detector, titles, batch.events) if hits else {}
         for number, event in enumerate(to_dicts(batch.events)):
             if number in matched:
                 event["hits"] = matched[number]
@@ -115,14 +118,10 @@ def parse(
     err.print(f"{lines:,} lines = {events:,} events + {joined:,} joined + {quarantined:,} quarantined; {recognised:,} recognised", highlight=False)
 
 
-def _hits(engine: Any, events: Any) -> dict[int, list[str]]:
-    from .kernel.detect import Detector
-    from .sigma.load import load_rules
-
+def _hits(detector: Any, titles: dict[str, str], events: Any) -> dict[int, list[str]]:
     found: dict[int, list[str]] = {}
-    rules = {rule.id: rule.title for rule in load_rules()}
-    for row in Detector.of_content(engine.parsers).detect(events).to_dicts():
-        found.setdefault(row["event_index"], []).append(rules[row["rule_id"]])
+    for row in detector.detect(events).to_dicts():
+        found.setdefault(row["event_index"], []).append(titles[row["rule_id"]])
     return found
 
 

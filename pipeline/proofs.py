@@ -14,12 +14,15 @@ from typing import Any
 from xml.etree import ElementTree
 
 import orjson
+import polars as pl
 
 from . import content
 from .errors import HypervigilError
 from .events import flatten, to_dicts
 from .kernel import detector
+from .kernel.detect import Detector
 from .kernel.engine import Batch, Engine
+from .sigma.load import Case, Rule, load_cases, load_rules
 
 # Samples and cases without a year in their lines are read as if their file had been written on this day.
 WRITTEN = datetime(2026, 3, 1, tzinfo=UTC)
@@ -107,3 +110,33 @@ def junit(proofs: Iterable[Proof], path: Path) -> None:
             if proof.problem:
                 ElementTree.SubElement(case, "failure", message=proof.problem).text = f"{proof.path}: {proof.problem}"
     ElementTree.ElementTree(suites).write(path, encoding="utf-8", xml_declaration=True)
+
+
+def check_cases(engine: Engine) -> Iterator[Proof]:
+    """Run every case of every rule from its raw lines: parsed by the case's parser, matched by all rules in one pass."""
+    loaded = load_rules()
+    rules = engine.detector(loaded.rules)
+    for rule in loaded.rules:
+        for case in load_cases(rule):
+            started = time.perf_counter()
+            try:
+                problem = _check_case(engine, rules, rule, case)
+            except HypervigilError as error:
+                problem = str(error)
+            yield Proof(rule.path.stem, case.name, rule.cases_path, problem, time.perf_counter() - started)
+
+
+def _check_case(engine: Engine, rules: Detector, rule: Rule, case: Case) -> str | None:
+    batches = list(engine.process_bytes(case.raw.encode(), WRITTEN, rule.path.stem, case.parser))
+    events = [b.events for b in batches if b.events.height]
+    if not events:
+        return "its lines gave no event"
+    frame = pl.concat(events, how="diagonal_relaxed")
+    mine = rules.detect(frame).filter(pl.col("rule_id") == rule.id).get_column("event_index")
+    if case.fires != bool(mine.len()):
+        return "does not fire" if case.fires else "fires"
+    for name, want in case.expect.items():
+        values = frame[mine if mine.len() else None].get_column(name).to_list() if name in frame.columns else []
+        if want not in values:
+            return f"{name} expected {want!r}, found {values}"
+    return None

@@ -24,7 +24,7 @@ FAMILIES: dict[str, str] = {
     "iso": "^" + _PRI + r"%{ISO:@timestamp}:? (?:%{_HOST:log.syslog.hostname} )?" + _TAG,
 }
 LIBRARY["_SD"] = (r"\[(?:[^\]\"]|\"(?:[^\"\\]|\\.)*\")*\](?:\[(?:[^\]\"]|\"(?:[^\"\\]|\\.)*\")*\])*", '[a@1 b="c]"]')
-LIBRARY["_HOST"] = (r"[0-9A-Za-z][0-9A-Za-z_.:%-]*", "esx01.example.org")
+LIBRARY["_HOST"] = (r"[0-9A-Za-z](?:[0-9A-Za-z_.:%-]*[0-9A-Za-z_-])?", "esx01.example.org")
 
 HEADER_FIELDS = ("log.syslog.priority", "@timestamp", "log.syslog.hostname", "process.name", "process.pid", "message")
 
@@ -59,8 +59,8 @@ def _fast_iso(records: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         c("field_0").str.splitn(">", 2).struct.rename_fields(["pri", "time"]).alias("a"), "field_1",
         c("field_2").str.strip_suffix(":").str.strip_suffix("]").str.splitn("[", 2).struct.rename_fields(["name", "pid"]).alias("b"),
         (c("field_2").str.ends_with(":") & c("field_3").is_not_null()).alias("tag"), "field_3").unnest("a", "b")
-    sure = (c("pri").str.starts_with("<") & c("time").str.contains(r"^\d{4}-\d\d-\d\dT.*[Z\d]$") & c("tag")
-            & (c("pid").is_null() | c("pid").str.contains(r"^\d+$")) & ~c("name").str.contains("[", literal=True))
+    sure = (c("pri").str.starts_with("<") & (c("time").str.slice(10, 1) == "T") & (c("time").str.slice(4, 1) == "-") & ~c("time").str.ends_with(":")
+            & c("tag") & (c("pid").is_null() | c("pid").cast(pl.UInt64, strict=False).is_not_null()))
     return _split(records, head.select(
         sure.fill_null(False).alias("sure"), c("pri").str.slice(1).alias("log.syslog.priority"), c("time").alias("@timestamp"),
         c("field_1").alias("log.syslog.hostname"), c("name").alias("process.name"), c("pid").alias("process.pid"), c("field_3").alias("message")))

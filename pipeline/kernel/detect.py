@@ -6,8 +6,8 @@ never too little (a property test compares with every rule on every event):
 1. log source: the rule's `logsource` against that of the event's dataset;
 2. required values: where every way to match demands one of some values of a short field such as event.action, rows are sorted
    once by that value and the rule sees its own values only;
-3. required texts: where every way to match demands that a field holds one of some texts, one Aho-Corasick pass over the field
-   finds the rows that hold any text of any such rule.
+3. required texts: where every way to match demands that a field holds one of some texts, one pass over the field finds the rows
+   that hold any text of any such rule.
 
 On the rows left, each distinct term of the rules is one boolean column, computed once, and hits come out as sparse row numbers.
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -10,8 +10,10 @@ from functools import cache
 import polars as pl
 
 from ..errors import ContentError
+from ..sigma.load import Rule
 from . import detector, files, framing, gate
 from .decode import decode
+from .detect import Detector
 from .files import FileInfo, OpenFile
 from .framing import RecordRules
 from .json_records import is_ndjson, split_json
@@ -55,6 +57,10 @@ class Engine:
         if name not in self.parsers:
             raise ContentError(f"unknown parser {name!r}", hint="known: " + ", ".join(self.parsers))
         return self.parsers[name]
+
+    def detector(self, rules: Iterable[Rule]) -> Detector:
+        """All rules compiled against the datasets of these parsers."""
+        return Detector(rules, {spec.dataset: spec.logsource for spec in self.parsers.values()})
 
     def process_file(self, path: str, start: int = 0, end: int | None = None, parser: str | None = None) -> Iterator[Batch]:
         """Events of the records that start in bytes [start, end) of a file, block by block.

@@ -166,6 +166,7 @@ def spool(info: FileInfo, chunks: Iterator[bytes]) -> OpenFile:
         out.truncate()
         out.write(lines)
         size = out.tell()
+    out.seek(0)
     return OpenFile(out, size, damage)
 
 
@@ -180,7 +181,7 @@ def unframe(data: bytes) -> bytes:
         if count:
             digits = data.index(b" ", position)
             end = digits + 1 + int(data[position:digits])
-            if end >= len(data) or _OCTET.match(data, end) or _OCTET.match(data, end + 1):
+            if end == len(data) or _OCTET.match(data, end) or _OCTET.match(data, end + 1):
                 frames.append(data[digits + 1 : end].rstrip(b"\n").replace(b"\n", b"#012"))
                 position = end
                 continue

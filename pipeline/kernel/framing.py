@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+_CONTROL = "[\x00-\x08\x0e-\x1a\ufffd]"  # 0x1b (colours) and 0x1d (enriched audit) are text here
 JOIN_WINDOW = 64 * 1024
 
 
@@ -29,7 +30,8 @@ class RecordRules:
 
 
 def split_lines(block: bytes, start: int) -> pl.DataFrame:
-    """Every line of a block: columns `raw` (text without line end), `offset` (i64, byte offset in the file), `valid` (bool, was UTF-8).
+    """Every line of a block: columns `raw` (text without line end), `offset` (i64, byte offset in the file), `valid` (bool, clean text: UTF-8 without
+    control bytes).
 
     Zero copy for valid UTF-8; a block with invalid bytes is decoded with replacement characters, offsets still those of the raw bytes.
     """
@@ -38,14 +40,20 @@ def split_lines(block: bytes, start: int) -> pl.DataFrame:
     offset = _line_starts(block)
     try:
         block.decode()
-        text, text_offset, valid = block, offset, pl.lit(True)
+        text, text_offset = block, offset
+        valid = ~pl.col("raw").str.contains(_CONTROL) if _has_control(block) else pl.lit(True)
     except UnicodeDecodeError:
         text = block.decode("utf-8", "replace").encode()
         text_offset = _line_starts(text)
-        valid = ~pl.col("raw").str.contains("\ufffd", literal=True)
+        valid = ~pl.col("raw").str.contains(_CONTROL)
     array = pa.LargeStringArray.from_buffers(len(offset) - 1, pa.py_buffer(text_offset), pa.py_buffer(text))
     frame = pl.DataFrame({"raw": pl.from_arrow(array), "offset": offset[:-1] + start})
     return frame.with_columns(pl.col("raw").str.strip_suffix("\n").str.strip_suffix("\r")).with_columns(valid.alias("valid"))
+
+
+def _has_control(block: bytes) -> bool:
+    byte = np.frombuffer(block, np.uint8)
+    return bool((byte < 9).any() or ((byte - np.uint8(14)) < 13).any())
 
 
 def _line_starts(block: bytes) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

@@ -18,8 +18,11 @@ QUARANTINE_SCHEMA = {"id": pl.String, "path": pl.String, "offset": pl.Int64, "ra
 def split_broken(records: pl.DataFrame, *, json: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Records fit for parsing, and those that are not (with `_reasons`): binary, not UTF-8 beyond repair, too long, cut-off JSON."""
     size = c("raw").str.len_bytes()
-    rules = {"binary: NUL bytes": c("raw").str.contains("\x00", literal=True),
-             "binary: control bytes": c("raw").str.count_matches("[\x01-\x08\x0e-\x1a\ufffd]") * 10 > size,
+    suspicious = records.filter(~c("valid") | (size > MAX_BYTES))
+    if suspicious.is_empty():
+        return _split(records, {})
+    rules = {"binary: NUL bytes": ~c("valid") & c("raw").str.contains("\x00", literal=True),
+             "binary: control bytes": ~c("valid") & (c("raw").str.count_matches("[\x01-\x08\x0e-\x1a\ufffd]") * 10 > size),
              f"longer than {MAX_BYTES} bytes": size > MAX_BYTES}
     if json:
         rules["broken JSON"] = ~c("valid") | ~c("raw").str.contains(r"^\s*[\[{]")
@@ -33,6 +36,8 @@ def split_contract(events: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def _split(frame: pl.DataFrame, rules: dict[str, pl.Expr]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    if not rules:
+        return frame, frame.clear().with_columns(pl.lit(None, pl.List(pl.String)).alias("_reasons"))
     flags = frame.select(rule.fill_null(False).alias(name) for name, rule in rules.items())
     broken = flags.select(pl.any_horizontal(pl.all())).to_series()
     if not broken.any():

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from ..schema import BY_NAME
 from .json_fields import read_paths
 from .ops import OPS, constant
 from .patterns import MATCHED
@@ -24,7 +25,7 @@ def run_stages(events: pl.DataFrame, spec: ParserSpec) -> pl.DataFrame:
         if not stage.when:
             events = _run(events, stage, spec)
             continue
-        wanted = events.select(condition(events, stage.when)).to_series()
+        wanted = mask(events, stage.when)
         if not wanted.any():
             continue
         events = pl.concat([events.filter(~wanted), _run(events.filter(wanted), stage, spec)], how="diagonal")
@@ -46,9 +47,15 @@ def condition(events: pl.DataFrame, when: When) -> pl.Expr:
     return pl.all_horizontal(terms)
 
 
+def mask(events: pl.DataFrame, when: When) -> pl.Series:
+    """Which rows satisfy a `when`; as long as the frame even if all its columns are absent."""
+    return events.select(pl.repeat(True, pl.len()).and_(condition(events, when))).to_series()
+
+
 def read(events: pl.DataFrame, field: str) -> pl.Expr:
     """A column, or null text where the frame lacks it."""
-    return c(field) if field in events.columns else pl.lit(None, pl.String)
+    many = field in BY_NAME and BY_NAME[field].many
+    return c(field) if field in events.columns else pl.lit(None, pl.List(pl.String) if many else pl.String)
 
 
 def _run(events: pl.DataFrame, stage: Stage, spec: ParserSpec) -> pl.DataFrame:
@@ -106,7 +113,7 @@ def _candidates(events: pl.DataFrame, text: pl.Series, rows: pl.Series, form: Fo
     if form.compiled.literal:
         maybe = text.str.contains(form.compiled.literal, literal=True).fill_null(False)
     if form.when:
-        allowed = events.select(condition(events, form.when)).to_series().gather(rows)
+        allowed = mask(events, form.when).gather(rows)
         maybe = allowed if maybe is None else maybe & allowed
     return maybe
 
@@ -155,11 +162,17 @@ def _key_values(events: pl.DataFrame, stage: Stage) -> pl.DataFrame:
     return events.with_columns(found)
 
 
+# Operations that only change a column: nothing to do where it is absent.
+_IN_PLACE = {"hex", "lower", "upper", "replace", "strip"}
+
+
 def _ops(events: pl.DataFrame, ops: tuple[dict[str, Any], ...]) -> pl.DataFrame:
     for op in ops:
         name = next(key for key in op if key != "when")
         if name == "drop":
             events = events.drop(op["drop"], strict=False)
+            continue
+        if name in _IN_PLACE and (op[name] if isinstance(op[name], str) else op[name]["field"]) not in events.columns:
             continue
         frame = events
         columns = OPS[name](op[name], lambda field, frame=frame: read(frame, field))

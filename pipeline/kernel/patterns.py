@@ -47,6 +47,7 @@ LIBRARY: dict[str, tuple[str, str]] = {
 }
 
 _REFERENCE = re.compile(r"%\{(\w+)(?::([@\w.]+))?\}")
+_NAMED = re.compile(r"\(\?P?<([@\w.]+)>")
 # ASCII meanings: Unicode classes make large automata, and no log form needs them.
 _ASCII = {r"\d": "[0-9]", r"\w": "[0-9A-Za-z_]", r"\s": r"[ \t\r\n\x0b\x0c]", r"\b": r"(?-u:\b)"}
 _ESCAPE = re.compile(r"\\.", re.S)
@@ -66,7 +67,7 @@ class Pattern:
 
 @cache
 def compile_pattern(text: str) -> Pattern:
-    """Translate `%{NAME:field}` references; an empty last group `_matched` tells a match from a miss.
+    """Translate `%{NAME:field}` references and named groups `(?<field>...)`; an empty last group `_matched` tells a match from a miss.
 
     A field named twice (alternation) gets two groups, coalesced in order. Raises ContentError on an unknown name or bad syntax.
     """
@@ -78,12 +79,15 @@ def compile_pattern(text: str) -> Pattern:
             raise ContentError(f"unknown pattern %{{{name}}}", hint="known: " + ", ".join(sorted(LIBRARY)))
         if field is None:
             return f"(?:{LIBRARY[name][0]})"
-        seen = groups.setdefault(field, [])
-        group = (_TIMESTAMP if field == "@timestamp" else field) + (f".__{len(seen)}" if seen else "")
-        seen.append(group)
-        return f"(?P<{group}>{LIBRARY[name][0]})"
+        return f"(?P<{group(field)}>{LIBRARY[name][0]})"
 
-    regex = "(?s)" + _ESCAPE.sub(lambda m: _ASCII.get(m.group(), m.group()), _REFERENCE.sub(expand, text))
+    def group(field: str) -> str:
+        seen = groups.setdefault(field, [])
+        seen.append((_TIMESTAMP if field == "@timestamp" else field) + (f".__{len(seen)}" if seen else ""))
+        return seen[-1]
+
+    named = _NAMED.sub(lambda m: f"(?P<{group(m.group(1))}>", text)
+    regex = "(?s)" + _ESCAPE.sub(lambda m: _ASCII.get(m.group(), m.group()), _REFERENCE.sub(expand, named))
     return Pattern(f"{regex}(?P<{MATCHED}>)", {f: tuple(g) for f, g in groups.items()}, required_literal(text))
 
 

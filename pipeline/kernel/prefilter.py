@@ -5,7 +5,7 @@ A gate is derived from the rule's tree, so that a row it holds back cannot match
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -57,18 +57,18 @@ class TextGate:
     texts: frozenset[str]
 
     @staticmethod
-    def rows(gates: Iterable[TextGate], events: pl.DataFrame) -> pl.Series:
-        """The rows that hold any text of any gate.
+    def rows(gates: Sequence[TextGate], events: pl.DataFrame) -> pl.Series:
+        """The rows that hold any text of any gate, by one regex over all of them.
 
-        The column is not lower-cased, which would cost more than the search: Aho-Corasick folds ASCII only, so every row with
-        other characters passes (KELVIN SIGN lowers to k).
+        Neither `contains_any` nor lower-casing the column is as fast (0.44, 0.43 and 0.15 s for 10 texts in 1M messages). A regex
+        folds case a little otherwise than lower-casing does (dotted capital I), so every row beyond ASCII passes.
         """
-        field = next(iter(gates)).field
+        field = gates[0].field
         if field not in events.columns:
             return pl.Series(dtype=pl.UInt32)
         text = pl.col(field).cast(pl.String)
-        found = text.str.contains_any(sorted({t for gate in gates for t in gate.texts}), ascii_case_insensitive=True)
-        return events.select((found | (text.str.len_bytes() != text.str.len_chars())).arg_true()).to_series()
+        regex = "(?i)" + "|".join(pl.escape_regex(text) for text in sorted({text for gate in gates for text in gate.texts}))
+        return events.select((text.str.contains(regex) | (text.str.len_bytes() != text.str.len_chars())).arg_true()).to_series()
 
 
 Gate = EqualityGate | TextGate

@@ -29,7 +29,11 @@ _OTHER: tuple[tuple[str, tuple[str, ...], bool], ...] = (
 
 def parse_times(text: pl.Series, timezone: str, reference: datetime) -> pl.Series:
     """Times as UTC microseconds; null where the text is no time in a known form."""
-    frame = pl.DataFrame({"t": text}).with_row_index("i").drop_nulls("t")
+    frame = pl.DataFrame({"t": text})
+    zulu = frame.select(_is_zulu().fill_null(False)).to_series()
+    if zulu.all():  # nearly every batch
+        return frame.select(_zulu().alias("time")).to_series()
+    frame = frame.with_row_index("i").filter(~zulu).drop_nulls("t")
     iso = c("t").str.slice(4, 1).is_in(["-"]) & c("t").str.slice(13, 1).is_in([":"])
     done = [_iso(frame.filter(iso), timezone)]
     rest = frame.filter(~iso)
@@ -43,8 +47,21 @@ def parse_times(text: pl.Series, timezone: str, reference: datetime) -> pl.Serie
         done.append(_formats(rest.filter(mine), formats, zoned, timezone))
         rest = rest.filter(~mine)
     times = pl.concat(done)
-    return pl.DataFrame({"i": pl.int_range(len(text), dtype=pl.get_index_type(), eager=True)}).join(
+    others = pl.DataFrame({"i": pl.int_range(len(text), dtype=pl.get_index_type(), eager=True)}).join(
         times, on="i", how="left", maintain_order="left").get_column("time")
+    return pl.DataFrame({"t": text, "others": others}).select(pl.when(pl.lit(zulu)).then(_zulu()).otherwise(c("others")).alias("time")).to_series()
+
+
+def _is_zulu() -> pl.Expr:
+    """2026-03-01T10:00:00Z, with or without a fraction."""
+    return (c("t").str.slice(10, 1) == "T") & c("t").str.slice(19, 1).is_in([".", "Z"]) & c("t").str.ends_with("Z")
+
+
+def _zulu() -> pl.Expr:
+    """Fixed places, so one cheap format for the whole seconds (a format with a fraction takes fourteen times as long)."""
+    micros = c("t").str.slice(20, 6).str.strip_suffix("Z").str.pad_end(6, "0").cast(pl.Int64, strict=False)
+    whole = c("t").str.head(19).str.to_datetime("%Y-%m-%dT%H:%M:%S", time_unit="us", time_zone="UTC", strict=False)
+    return whole + pl.duration(microseconds=micros.fill_null(0))
 
 
 def _iso(frame: pl.DataFrame, timezone: str) -> pl.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -46,6 +47,7 @@ class Custom(_Strict):
     blind_spots: str = ""
     response: tuple[str, ...] = ()
     attack_v18: tuple[str, ...] = ()
+    explain: str = ""
 
 
 class Case(_Strict):
@@ -77,9 +79,19 @@ class Document:
         """Line of a key, or of its nearest ancestor that is there."""
         return next((self.lines[keys[:n]] for n in range(len(keys), -1, -1) if keys[:n] in self.lines), None)
 
+    def at(self, *keys: str | int) -> Any:
+        """The value at a key path; None if it is not there (keys of `lines` are as written, those of `data` may be typed)."""
+        value: Any = self.data
+        for key in keys:
+            try:
+                value = value[key]
+            except (LookupError, TypeError):
+                return None
+        return value
+
     def error(self, message: str, *keys: str | int, hint: str | None = None) -> ContentError:
-        """A ContentError at a key of this document."""
-        return ContentError(message, self.path, self.line(*keys), hint)
+        """A ContentError at a key of this document, naming the rule."""
+        return ContentError(f"rule {str(self.data.get('title', '?'))!r}: {message}", self.path, self.line(*keys), hint)
 
 
 @dataclass(frozen=True)
@@ -165,6 +177,9 @@ def load_cases(rule: Rule) -> tuple[Case, ...]:
 # --- YAML with lines --------------------------------------------------------------------------------------------------------
 
 
+_YAML = "look at brackets, indentation and quotes on this line and the one before"
+
+
 def read_documents(text: str, path: Path) -> Iterator[Document]:
     """The mappings of a YAML stream. Raises ContentError on bad syntax, on a duplicate key, and on anything but a mapping."""
     loader = yaml.CSafeLoader(text)
@@ -172,14 +187,14 @@ def read_documents(text: str, path: Path) -> Iterator[Document]:
         while loader.check_node():
             node = loader.get_node()
             if not isinstance(node, yaml.MappingNode):
-                raise ContentError("a rule must be a mapping", path, node.start_mark.line + 1 if node else 1)
+                raise ContentError("a rule must be a mapping", path, node.start_mark.line + 1 if node else 1, _SPECIFICATION)
             lines = dict(_lines(node, (), path, set()))
             yield Document(path, loader.construct_document(node), lines)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        raise ContentError(f"not valid YAML: {error.problem}", path, mark.line + 1 if mark else None) from None
+        raise ContentError(f"not valid YAML: {error.problem}", path, mark.line + 1 if mark else 1, _YAML) from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ContentError(f"not valid YAML: {error}", path) from None
+        raise ContentError(f"not valid YAML: {error}", path, 1, _YAML) from None
     finally:
         loader.dispose()
 
@@ -211,6 +226,11 @@ _KEY_OF_ERROR = {"SigmaLevelError": "level", "SigmaStatusError": "status", "Sigm
                  "SigmaDateError": "date", "SigmaModifiedError": "modified", "SigmaTitleError": "title", "SigmaNameError": "name",
                  "SigmaLogsourceError": "logsource", "SigmaReferencesError": "references", "SigmaAuthorError": "author",
                  "SigmaFalsePositivesError": "falsepositives", "SigmaDescriptionError": "description", "SigmaRelatedError": "related"}
+_HINTS = {"level": "informational, low, medium, high or critical", "status": "experimental, test or stable", "date": "yyyy-mm-dd",
+          "id": "a UUID: python -c 'import uuid; print(uuid.uuid4())'", "tags": "a list such as [attack.t1685]",
+          "detection": "a detection holds selections and a `condition`", "logsource": "such as {product: vmware, service: esxi}"}
+_SPECIFICATION = "see https://sigmahq.io/docs/basics/rules.html"
+_CUSTOM = "custom holds threat, evidence (a list of {kind: documented|captured|assumed, source, value}), blind_spots, response, attack_v18, explain"
 
 
 # pySigma lets errors of Python through on values of a wrong shape
@@ -223,14 +243,17 @@ def _rule(document: Document) -> tuple[Rule | None, list[ContentError]]:
     try:
         custom = Custom.model_validate(document.data.get("custom") or {})
     except ValidationError as error:
-        errors += [document.error(f"custom.{'.'.join(map(str, e['loc']))}: {e['msg']}", "custom", *e["loc"]) for e in error.errors()]
+        errors += [document.error(f"custom.{'.'.join(map(str, e['loc']))}: {e['msg']}", "custom", *e["loc"], hint=_CUSTOM)
+                   for e in error.errors()]
     try:
         sigma = SigmaRule.from_dict(document.data, collect_errors=True)
     except _REFUSALS as error:
-        return None, errors or [document.error(f"not a Sigma rule: {error}")]
-    known = bool(errors)
-    errors += [document.error(str(e), _KEY_OF_ERROR.get(type(e).__name__, "detection")) for e in sigma.errors
-               if type(e).__name__ in _KEY_OF_ERROR or not known]
+        return None, errors or [document.error(f"not a Sigma rule: {error}", hint=_SPECIFICATION)]
+    located = bool(errors)  # what pySigma says of the detection is then known already, and with its line
+    for refusal in sigma.errors:
+        key = _KEY_OF_ERROR.get(type(refusal).__name__, "detection")
+        if key != "detection" or not located:
+            errors.append(document.error(str(refusal), key, hint=_HINTS.get(key, _SPECIFICATION)))
     if errors:
         return None, errors
     return _carry(sigma, custom, document), []
@@ -251,7 +274,7 @@ def _detection_errors(document: Document) -> Iterator[ContentError]:
     """What pySigma refuses in the selections, one error per key, with its line (pySigma stops at the first and names none)."""
     detection = document.data.get("detection")
     if not isinstance(detection, dict):
-        yield document.error("`detection` must be a mapping of selections and a condition", "detection")
+        yield document.error("`detection` must be a mapping of selections and a condition", "detection", hint=_HINTS["detection"])
         return
     for name, selection in detection.items():
         if name != "condition":
@@ -268,4 +291,11 @@ def _selection_errors(document: Document, selection: Any, keys: KeyPath) -> Iter
         try:
             SigmaDetection.from_definition(piece)
         except _REFUSALS as error:
-            yield document.error(f"{place[-1]}: {error}", *place)
+            yield document.error(f"{place[-1]}: {error}", *place, hint=_modifier_hint(str(place[-1])))
+
+
+def _modifier_hint(key: str) -> str:
+    unknown = [modifier for modifier in key.split("|")[1:] if modifier not in modifier_mapping]
+    near = get_close_matches(unknown[0], modifier_mapping, 1) if unknown else []
+    return f"did you mean |{near[0]}?" if near else f"modifiers: {', '.join(sorted(modifier_mapping))}" if unknown else \
+        "the modifier does not take a value of this type, or not after the modifiers before it"

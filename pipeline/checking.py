@@ -1,0 +1,56 @@
+"""`hypervigil check`: everything that can be wrong with content, found without running it: parsers, tables, samples, rules, cases, evidence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from . import content
+from .errors import ContentError
+from .kernel.spec import ParserSpec, load_parser
+from .sigma.lint import lint_folder
+from .sigma.load import load_rules
+
+
+def check_content() -> tuple[list[ContentError], dict[str, int]]:
+    """All problems of the content folders, and how much was checked (parsers, forms, rules)."""
+    problems: list[ContentError] = []
+    specs: list[ParserSpec] = []
+    for path in sorted(content.folder("parsers").glob("*/parser.yml")):
+        try:
+            specs.append(load_parser(path))
+        except ContentError as error:
+            problems.append(error)
+    for spec in specs:
+        problems += check_parser(spec)
+    problems += lint_folder()
+    forms = sum(len(stage.forms) for spec in specs for stage in spec.stages)
+    return problems, {"parsers": len(specs), "forms": forms, "rules": len(load_rules().rules)}
+
+
+def check_parser(spec: ParserSpec) -> list[ContentError]:
+    """Every form shows the line it matches; every parser has samples with expected events; form ids are unique within a stage."""
+    problems = []
+    for number, stage in enumerate(spec.stages):
+        seen: set[str] = set()
+        for index, form in enumerate(stage.forms):
+            keys = ("stages", number, "forms", index)
+            if form.example is None:
+                problems.append(_at(spec, keys, f"form {form.id} has no example line", "add `example:` with a line that it matches"))
+            if form.id in seen:
+                problems.append(_at(spec, keys, f"form id {form.id!r} twice in stage {stage.name}", "rename one"))
+            seen.add(form.id)
+    samples = [p for p in spec.folder.glob("samples/*") if not p.name.endswith(".expected.json")]
+    if not samples:
+        problems.append(ContentError("no samples", spec.folder / "samples", hint="add lines of each form, then hypervigil test --fix-expected"))
+    problems += [ContentError("no expected events beside it", p, hint="hypervigil test --fix-expected, then read what it wrote")
+                 for p in sorted(samples) if not _expected(p).exists()]
+    return problems
+
+
+def _expected(sample: Path) -> Path:
+    return sample.with_name(sample.name.removesuffix(sample.suffix) + ".expected.json")
+
+
+def _at(spec: ParserSpec, keys: tuple[str | int, ...], message: str, hint: str) -> ContentError:
+    path = spec.folder / "parser.yml"
+    return ContentError(message, path, content.line_of(path, keys), hint)
