@@ -208,10 +208,10 @@ def time_of(row: Row) -> datetime | None:
     return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
 
 
-def rank(alert: Alert) -> tuple[int, int, float, str]:
-    """Sort key: the alert to look at first comes first (severity, then confidence, then the newest)."""
+def rank(alert: Alert) -> tuple[int, int, int, float, str]:
+    """Sort key: the alert to look at first comes first (severity, then confidence, then number of events, then the newest)."""
     sure = ("low", "medium", "high").index(alert.confidence)
-    return (-SEVERITIES.index(alert.severity), -sure, -alert.last.timestamp(), alert.id)
+    return (-SEVERITIES.index(alert.severity), -sure, -alert.count, -alert.last.timestamp(), alert.id)
 
 
 # --- parts of an alert --------------------------------------------------------------------------------------------------------
@@ -236,13 +236,13 @@ def _confidence(rule: RuleLike) -> tuple[Confidence, str]:
     """How sure an alert is: as sure as its rule is proven."""
     kinds = {item.kind for item in rule.custom.evidence}
     if "assumed" in kinds:
-        return "low", f"rule is {rule.status or 'without status'}; a string it compares is assumed, not yet seen in a log"
+        return "low", f"{rule.status or 'unproven'} rule; a string it compares is assumed, not yet seen in a log"
     if not kinds:
-        return "low", f"rule is {rule.status or 'without status'} and names no evidence"
+        return "low", f"{rule.status or 'unproven'} rule that names no evidence for its strings"
     seen = "captured in real logs" if "captured" in kinds else "documented by the vendor"
     if rule.status == "stable":
-        return "high", f"rule is stable; its strings are {seen}"
-    return "medium", f"rule is {rule.status or 'without status'}; its strings are {seen}"
+        return "high", f"stable rule, its strings {seen}"
+    return "medium", f"{rule.status or 'unproven'} rule, its strings {seen}"
 
 
 def _entity(rows: Sequence[Row], fields: tuple[str, ...]) -> tuple[str, ...]:

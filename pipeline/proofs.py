@@ -120,13 +120,14 @@ def check_cases(engine: Engine) -> Iterator[Proof]:
         for case in load_cases(rule):
             started = time.perf_counter()
             try:
-                problem = _check_case(engine, rules, rule, case)
+                problem = check_case(engine, rules, rule, case)
             except HypervigilError as error:
                 problem = str(error)
             yield Proof(rule.path.stem, case.name, rule.cases_path, problem, time.perf_counter() - started)
 
 
-def _check_case(engine: Engine, rules: Detector, rule: Rule, case: Case) -> str | None:
+def check_case(engine: Engine, rules: Detector, rule: Rule, case: Case) -> str | None:
+    """What is wrong with one case, in words, or None."""
     batches = list(engine.process_bytes(case.raw.encode(), WRITTEN, rule.path.stem, case.parser))
     events = [b.events for b in batches if b.events.height]
     if not events:

@@ -14,7 +14,7 @@ del _LINES[0x09], _LINES[0x0A]
 
 def visible(text: str) -> str:
     """The text with every unseen character shown as a sign; tabs and line feeds stay."""
-    return text.translate(_LINES)
+    return text if text.isprintable() else text.translate(_LINES)  # no printable text has a hidden character
 
 
 def one_line(text: str, most: int) -> str:

@@ -69,20 +69,20 @@ class Engine:
         then start at 0. Raises InputError when the file cannot be read.
         """
         info = files.describe(path)
-        yield from self._process(info, files.open_text(info), start, end, parser)
+        yield from self.process_text(info, files.open_text(info), start, end, parser)
 
     def process_bytes(self, data: bytes, modified: datetime, name: str = "-", parser: str | None = None) -> Iterator[Batch]:
         """The same for bytes in memory; `modified` stands for the file's modification time."""
         info = files.inspect(name, data[: files.HEAD], len(data), modified)
-        yield from self._process(info, files.spool(info, iter([data])), 0, None, parser)
+        yield from self.process_text(info, files.spool(info, iter([data])), 0, None, parser)
 
-    def _process(self, info: FileInfo, text: OpenFile, start: int, end: int | None, parser: str | None) -> Iterator[Batch]:
+    def process_text(self, info: FileInfo, text: OpenFile, start: int, end: int | None, parser: str | None) -> Iterator[Batch]:
         name = parser or detector.parser_of_file(info.head, self.parsers)
         with text.file:
             if self.is_document(info, name):
                 text.file.seek(0)
                 records = split_json(text.file.read())
-                yield self._batch(records, int(records.get_column("lines").sum()), info, name)
+                yield self.process_records(records, int(records.get_column("lines").sum()), info, name)
             else:
                 yield from self._lines(text, info, name, start, text.size if end is None or not info.splittable else min(end, text.size))
         if text.damage:
@@ -99,15 +99,17 @@ class Engine:
         for position in range(start, end, BLOCK):
             records, lines = framing.read_records(text.file, text.size, position, min(position + BLOCK, end), rules)
             if lines:
-                yield self._batch(records, lines, info, name)
+                yield self.process_records(records, lines, info, name)
 
     def _rules(self, name: str | None) -> RecordRules:
         specs = [self.spec(name)] if name else list(self.parsers.values())
         continuations = sorted({s.framing.continuation for s in specs if s.framing.continuation})
         return RecordRules("|".join(f"(?:{r})" for r in continuations) or None, tuple(sorted({s.framing.join for s in specs if s.framing.join})))
 
-    def _batch(self, records: pl.DataFrame, lines: int, info: FileInfo, name: str | None) -> Batch:
+    def process_records(self, records: pl.DataFrame, lines: int, info: FileInfo, name: str | None) -> Batch:
         """Gate, parse, normalise and gate again one frame of records."""
+        if records.is_empty():
+            return Batch(pl.DataFrame(), pl.DataFrame(schema=gate.QUARANTINE_SCHEMA), lines)
         if name is not None:
             parts = {name: records}
         else:

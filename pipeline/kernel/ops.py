@@ -87,7 +87,7 @@ def _hex(options: str, read: Callable[[str], pl.Expr]) -> dict[str, pl.Expr]:
     """Hex text to UTF-8 where the whole value is hex of even length; NULs become blanks (auditd PROCTITLE, names with blanks)."""
     value = read(options)
     if _many(options):
-        return {options: value.list.eval(_hex_element(pl.element()))}
+        return {options: value.map_batches(_hex_lists, return_dtype=pl.List(pl.String))}
     pure = value.str.contains(r"^(?:[0-9A-Fa-f]{2}){2,}$")
     decoded = pl.when(pure).then(value).str.decode("hex", strict=False).map_batches(_utf8, return_dtype=pl.String)
     return {options: pl.coalesce(decoded, value)}
@@ -97,10 +97,13 @@ def _many(field: str) -> bool:
     return field in BY_NAME and BY_NAME[field].many
 
 
-def _hex_element(value: pl.Expr) -> pl.Expr:
-    """`hex` inside a list: only upper-case digits, as the kernel's audit code writes them."""
-    pure = pl.when(value.str.contains("^(?:[0-9A-F]{2})+$")).then(value)
-    return pl.coalesce(pure.str.decode("hex", strict=False).map_batches(_utf8, return_dtype=pl.String), value)
+def _hex_lists(values: pl.Series) -> pl.Series:
+    """`hex` for lists, all elements of the batch at once; only upper-case digits, as the kernel's audit code writes them."""
+    flat = pl.DataFrame({"list": values}).with_row_index("row").explode("list")
+    pure = pl.when(pl.col("list").str.contains("^(?:[0-9A-F]{2})+$")).then(pl.col("list"))
+    text = pl.coalesce(pure.str.decode("hex", strict=False).map_batches(_utf8, return_dtype=pl.String), pl.col("list"))
+    lists = flat.with_columns(text.alias("list")).group_by("row", maintain_order=True).agg("list").get_column("list")
+    return pl.select(pl.when(values.is_not_null()).then(lists)).to_series()
 
 
 def _utf8(values: pl.Series) -> pl.Series:

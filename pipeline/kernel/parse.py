@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from ..schema import BY_NAME
@@ -14,6 +15,8 @@ from .patterns import MATCHED
 from .spec import Form, ParserSpec, Stage, When
 
 c = pl.col
+Rows = np.ndarray[tuple[int], np.dtype[Any]]
+_NONE: Rows = np.empty(0, dtype=np.uint32)
 
 
 def run_stages(events: pl.DataFrame, spec: ParserSpec) -> pl.DataFrame:
@@ -27,6 +30,9 @@ def run_stages(events: pl.DataFrame, spec: ParserSpec) -> pl.DataFrame:
             continue
         wanted = mask(events, stage.when)
         if not wanted.any():
+            continue
+        if wanted.all():  # no copy of a wide frame for nothing
+            events = _run(events, stage, spec)
             continue
         events = pl.concat([events.filter(~wanted), _run(events.filter(wanted), stage, spec)], how="diagonal")
     return events
@@ -87,35 +93,36 @@ def _forms(events: pl.DataFrame, stage: Stage) -> pl.DataFrame:
 def _race(events: pl.DataFrame, stage: Stage, forms: tuple[Form, ...]) -> pl.DataFrame:
     """Try the forms in order; only rows still unmatched see the next one."""
     text = events.get_column(stage.on)
-    rows = pl.Series(range(0), dtype=pl.UInt32) if events.height == 0 else pl.int_range(events.height, dtype=pl.UInt32, eager=True)
+    rows_with = _literal_rows(text, forms)
+    free = np.ones(events.height, dtype=bool)
     finished = []
     for form in forms:
-        if rows.is_empty():
-            break
-        maybe = _candidates(events, text, rows, form)
-        if maybe is not None and not maybe.any():
+        rows = rows_with.get(form.compiled.literal, _NONE) if form.compiled.literal else np.flatnonzero(free)
+        rows = rows[free[rows]]
+        if form.when and rows.size:
+            rows = rows[mask(events[rows], form.when).to_numpy()]
+        if not rows.size:
             continue
-        pattern = form.compiled
-        groups = (text if maybe is None else text.filter(maybe)).str.extract_groups(pattern.regex)
+        groups = (text if rows.size == len(text) else text.gather(rows)).str.extract_groups(form.compiled.regex)
         hit = groups.struct.field(MATCHED).is_not_null()
         if not hit.any():
             continue
-        matched = rows.filter(hit) if maybe is None else rows.filter(maybe).filter(hit)
+        matched = rows[hit.to_numpy()]
+        free[matched] = False
+        if matched.size == events.height:
+            return _claim(events, groups, form, stage)
         finished.append(_claim(events[matched], groups.filter(hit), form, stage))
-        left = ~rows.is_in(matched.implode()) if maybe is not None else ~hit
-        rows, text = rows.filter(left), text.filter(left)
-    return pl.concat([*finished, events[rows]], how="diagonal") if finished else events
+    return pl.concat([*finished, events.filter(pl.Series(free))], how="diagonal") if finished else events
 
 
-def _candidates(events: pl.DataFrame, text: pl.Series, rows: pl.Series, form: Form) -> pl.Series | None:
-    """Rows that can match at all, by `when` and by the literal every match contains; None means all."""
-    maybe = None
-    if form.compiled.literal:
-        maybe = text.str.contains(form.compiled.literal, literal=True).fill_null(False)
-    if form.when:
-        allowed = mask(events, form.when).gather(rows)
-        maybe = allowed if maybe is None else maybe & allowed
-    return maybe
+def _literal_rows(text: pl.Series, forms: tuple[Form, ...]) -> dict[str, Rows]:
+    """Which rows hold the literal of each form: one pass over the text for all forms (Aho-Corasick), instead of one per form."""
+    literals = sorted({form.compiled.literal for form in forms if form.compiled.literal})
+    if not literals:
+        return {}
+    found = pl.DataFrame({"literal": text.str.extract_many(literals, overlapping=True)}).with_row_index("row").explode("literal").drop_nulls()
+    parts = found.unique(maintain_order=True).partition_by("literal", as_dict=True, include_key=False)
+    return {str(literal): part.get_column("row").to_numpy() for (literal,), part in parts.items()}
 
 
 def _claim(events: pl.DataFrame, groups: pl.Series, form: Form, stage: Stage) -> pl.DataFrame:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from ..alerts import SEVERITIES, Alert, rank
 from ..text import visible
@@ -31,6 +32,7 @@ LEAD = 4
 TOP = 8
 MAX_SEARCH = 2000
 BIG_REPORT, EVIDENCE_IN_BIG = 1000, 3
+_WORST_FIRST = SEVERITIES[::-1]
 
 
 def render(alerts: Sequence[Alert], figures: Mapping[str, Any] | Figures, out: Path) -> Path:
@@ -79,7 +81,7 @@ def _tally(ordered: Sequence[Alert]) -> list[tuple[str, int, float, float]]:
     counts = Counter(alert.severity for alert in ordered)
     parts: list[tuple[str, int, float, float]] = []
     start = 0.0
-    for severity in reversed(SEVERITIES):
+    for severity in _WORST_FIRST:
         width = 100 * counts[severity] / max(len(ordered), 1)
         parts.append((severity, counts[severity], round(start, 3), round(width, 3)))
         start += width
@@ -88,21 +90,22 @@ def _tally(ordered: Sequence[Alert]) -> list[tuple[str, int, float, float]]:
 
 def _headline(ordered: Sequence[Alert]) -> str:
     counts = Counter(alert.severity for alert in ordered)
-    named = [f"{counts[severity]:,} {severity}" for severity in reversed(SEVERITIES) if counts[severity]][:2]
+    named = [f"{counts[severity]:,} {severity}" for severity in _WORST_FIRST if counts[severity]][:2]
     if not named:
         return "No alerts"
     noun = "alert" if len(ordered) == 1 else "alerts"
-    where = f". Start with {ordered[0].entities.host[0]}" if ordered[0].entities.host else ""
-    return f"{' and '.join(named)} {noun}{where}"
+    return f"{' and '.join(named)} {noun}"
 
 
 def _touched(ordered: Sequence[Alert], values: Callable[[Alert], Iterable[str]]) -> list[tuple[str, str, int]]:
-    """(name, worst severity, alerts) of what the alerts name, worst first."""
+    """(name, worst severity, alerts) of what the alerts name: worst first, then by the number of alerts that bad, then of all."""
     found: dict[str, list[str]] = {}
     for alert in ordered:
         for value in values(alert):
             found.setdefault(value, []).append(alert.severity)
-    return [(name, severities[0], len(severities)) for name, severities in found.items()][:TOP]
+    worst = {name: min(severities, key=_WORST_FIRST.index) for name, severities in found.items()}
+    order = sorted(found, key=lambda name: (_WORST_FIRST.index(worst[name]), -found[name].count(worst[name]), -len(found[name]), name))
+    return [(name, worst[name], len(found[name])) for name in order[:TOP]]
 
 
 # --- filters ------------------------------------------------------------------------------------------------------------------
@@ -138,7 +141,7 @@ def _search_text(alert: Alert) -> str:
 def _environment() -> Environment:
     environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
                               lstrip_blocks=True, finalize=_finalize)
-    environment.filters |= {"number": _number, "utc": _utc, "few": _few}
+    environment.filters |= {"number": _number, "utc": _utc, "few": _few, "ticks": _ticks}
     environment.globals |= {"technique": attack.technique}
     return environment
 
@@ -158,6 +161,12 @@ def _utc(when: datetime) -> str:
 def _few(values: Sequence[str], most: int = 3) -> str:
     more = f" and {len(values) - most:,} more" if len(values) > most else ""
     return ", ".join(values[:most]) + more
+
+
+def _ticks(text: str) -> Markup:
+    """Words of a rule's author with `commands` between backticks set as code."""
+    parts = [escape(visible(part)) for part in re.split(r"`([^`]+)`", text)]
+    return Markup("").join(Markup("<code>{}</code>").format(part) if number % 2 else part for number, part in enumerate(parts))
 
 
 @cache

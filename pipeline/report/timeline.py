@@ -13,7 +13,8 @@ BINS = 96
 LANE = 34
 LEFT, RIGHT = 2.0, 98.0  # percent of the width that times are drawn in; the rest keeps dots at the ends whole
 DAY = timedelta(days=1)
-STEPS = [*(timedelta(seconds=s) for s in (1, 5, 15, 30, 60, 300, 900, 1800, 3600, 10800, 21600, 43200)), *(DAY * n for n in (1, 2, 7, 30, 90, 365))]
+STEPS = [*(timedelta(seconds=n) for n in (1, 5, 15, 30, 60, 300, 900, 1800)), *(timedelta(hours=n) for n in (1, 3, 6, 12)),
+         *(timedelta(days=n) for n in (1, 2, 7, 30, 90, 365))]
 
 
 @dataclass(frozen=True)

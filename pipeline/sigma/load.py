@@ -209,6 +209,8 @@ def _lines(node: yaml.Node, keys: KeyPath, path: Path, seen: set[int]) -> Iterat
         first: dict[str, int] = {}
         for key, value in node.value:
             line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                raise ContentError("a key must be plain text", path, line, _YAML)
             if key.value in first:
                 raise ContentError(f"duplicate key {key.value!r} (first on line {first[key.value]})", path, line,
                                    "one of the two would be lost: merge them")

@@ -86,7 +86,7 @@ def _string(place: Place, column: Column, value: SigmaString) -> Term:
     open_start, open_end = parts[:1] == [star], parts[-1:] == [star]
     if place.item.field is None:
         open_start = open_end = True
-    core = [part for part in parts[parts[:1] == [star]:len(parts) - (parts[-1:] == [star])]]
+    core = parts[parts[:1] == [star]:len(parts) - (parts[-1:] == [star])]
     if not core and open_start:
         return Term(column.name, "exists", written=("*",))
     _require(place, column, TEXT_TYPES, f"text {str(value)!r}")

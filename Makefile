@@ -1,0 +1,53 @@
+# `make demo` and `make test` work as the very first command on a fresh Debian machine; `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+BIN := .venv/bin
+# Runs a command with a Java that Spark accepts.
+WITH_JAVA = JAVA_HOME="$$(deploy/setup.sh java)" && export JAVA_HOME &&
+TREE ?= ../shared/real_logs
+LINES ?= 1000000
+SOURCES ?= vmware-esxi
+
+.PHONY: help demo test check bench realcheck screenshot generate clean
+
+help:  ## List these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+
+.venv/.installed: requirements.lock pyproject.toml
+	@deploy/setup.sh venv
+	@touch $@
+
+demo: .venv/.installed  ## Sample logs in, alerts and build/demo-report.html out
+	@$(WITH_JAVA) $(BIN)/hypervigil run sample_logs --lake build/demo-lake --report build/demo-report.html
+
+test: .venv/.installed lint  ## Everything: check, and the tests on Spark, real servers and in the browser
+	@deploy/setup.sh chromium
+	$(WITH_JAVA) $(BIN)/pytest
+
+check: .venv/.installed lint  ## Lint, types and the fast tests (no Spark, no browser, no servers)
+	$(BIN)/pytest -m "not spark and not browser and not integration"
+
+.PHONY: lint
+lint: .venv/.installed
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: .venv/.installed  ## Measure against tests/bench/baseline.json (LINES=1000000 SOURCES="vmware-esxi")
+	@$(WITH_JAVA) $(BIN)/python -m tests.bench.run --lines $(LINES) $(foreach s,$(SOURCES),--source $(s))
+
+realcheck: .venv/.installed  ## Measure the parsers on the real logs in TREE (default ../shared/real_logs)
+	@$(BIN)/hypervigil realcheck $(TREE)
+
+screenshot: demo  ## Take deploy/report.png of the demo report with Chromium
+	@deploy/setup.sh chromium
+	@$(BIN)/python deploy/screenshot.py build/demo-report.html deploy/report.png
+
+generate: .venv/.installed  ## Rewrite deploy/schema.md and the Elasticsearch template from pipeline/schema.py
+	@$(BIN)/python deploy/generate.py
+
+clean:  ## Remove what builds, runs and tests leave behind (not .venv)
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis spark-warehouse metastore_db derby.log artifacts
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,0 +1,211 @@
+"""The lake: Delta tables, their Spark session, and commits that make all tables of a batch visible or, after a crash, repair them.
+
+Workers write Parquet files themselves; the driver only commits them (`Lake.commit`). Delta is atomic per table, a batch touches four. So
+the driver first writes what it is going to commit to `_commits/<batch>.json`, then commits table by table, each with the batch as
+`txn` action, then removes the file. `Lake.recover`, at the start of every run, finishes what a crash left: tables that have the
+`txn` already are skipped. Files of a batch that never got that far are not part of any table.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import pyarrow.fs as pafs
+from delta import DeltaTable, configure_spark_with_delta_pip
+from py4j.protocol import Py4JError  # type: ignore[import-untyped]
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from . import schema
+from .config import Settings
+from .errors import LakeError
+from .kernel.files import filesystem
+
+DELTA = "4.4.0"
+IVY_JARS = Path.home() / ".ivy2.5.2" / "jars"
+COMMITS = "_commits"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the lake: its columns as Spark DDL, whether it is partitioned by date, the columns with statistics, its key."""
+
+    ddl: str
+    key: str
+    statistics: tuple[str, ...]
+    partitioned: bool = True
+
+
+_LEDGER = ("file_id STRING, path STRING, identity STRING, stored_bytes BIGINT, modified TIMESTAMP, text_bytes BIGINT, lines BIGINT, "
+           "resume BIGINT, tail ARRAY<STRUCT<offset: BIGINT, lines: BIGINT, bytes: BIGINT, quarantined: BOOLEAN>>, tail_lines BIGINT, "
+           "fingerprint STRING, run STRING")
+EVENT_STATISTICS = ("@timestamp", "event.id", "event.dataset", "host.name")
+
+TABLES: dict[str, Table] = {
+    "events": Table(f"{schema.spark_ddl()}, `date` DATE", "event.id", EVENT_STATISTICS),
+    "quarantine": Table("id STRING, path STRING, offset BIGINT, raw STRING, reasons ARRAY<STRING>, parser STRING, lines BIGINT, "
+                        "run STRING, `date` DATE", "id", ("id", "path")),
+    "hits": Table(f"rule_id STRING, {schema.spark_ddl()}, `date` DATE", "event.id", ("rule_id", *EVENT_STATISTICS)),
+    "alerts": Table("id STRING, `@timestamp` TIMESTAMP, rule_id STRING, severity STRING, run STRING, alert STRING, `date` DATE", "id",
+                    ("id", "@timestamp")),
+    "files": Table(_LEDGER, "file_id", ("file_id", "path"), partitioned=False),
+    "runs": Table("id STRING, started TIMESTAMP, finished TIMESTAMP, figures STRING", "id", ("id", "started"), partitioned=False)}
+
+
+def session(settings: Settings | None = None, *, master: str | None = None, extra: Mapping[str, str] | None = None) -> SparkSession:
+    """A Spark session with Delta. Workers run this interpreter, one Polars thread per task, and can import this package by its name.
+
+    `master` and `extra` (Spark options) win over the settings. Raises LakeError when Spark does not start.
+    """
+    settings = settings or Settings()
+    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    package = str(Path(__file__).resolve().parent.parent)
+    master = master or settings.spark_master
+    here = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"} if master.startswith("local") else {}
+    options = {
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        "spark.sql.session.timeZone": "UTC", "spark.driver.memory": settings.driver_memory, "spark.log.level": "ERROR",
+        "spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false", "spark.sql.execution.arrow.pyspark.enabled": "true",
+        "spark.executorEnv.POLARS_MAX_THREADS": "1", "spark.executorEnv.PYTHONPATH": package,
+        "spark.databricks.delta.snapshotPartitions": "2", "spark.sql.shuffle.partitions": str(2 * (os.cpu_count() or 2)),
+    } | here | dict(extra or {})
+    builder = SparkSession.builder.appName("hypervigil").master(master)
+    for key, value in options.items():
+        builder = builder.config(key, value)
+    jars = sorted(IVY_JARS.glob(f"io.delta_*-{DELTA}.jar"))
+    if any("delta-spark" in jar.name for jar in jars):  # Ivy takes half a minute to find out that it has everything
+        builder = builder.config("spark.jars", ",".join(map(str, [*jars, *IVY_JARS.glob("io.unitycatalog_*.jar")])))
+    else:
+        builder = configure_spark_with_delta_pip(builder)
+    try:
+        return builder.getOrCreate()
+    except (PySparkException, Py4JError, RuntimeError) as error:
+        raise LakeError(f"Spark does not start: {error}", hint="Java 17 or newer is needed; the first start downloads Delta") from error
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one batch adds (Delta `add` actions per table) and takes away (keys per table). `id` makes a repeated commit a no-op."""
+
+    id: str
+    adds: dict[str, list[dict[str, Any]]]
+    deletes: dict[str, list[str]]
+
+
+class Lake:
+    """The tables under one folder or URL."""
+
+    def __init__(self, spark: SparkSession, url: str) -> None:
+        self.spark = spark
+        self.url = url.rstrip("/")
+
+    def path(self, table: str) -> str:
+        """Where a table lies."""
+        return f"{self.url}/{table}"
+
+    def read(self, table: str) -> DataFrame:
+        """A table. Raises LakeError where there is none."""
+        try:
+            return self.spark.read.format("delta").load(self.path(table))
+        except PySparkException as error:
+            raise LakeError(f"table {table} cannot be read: {error}", self.path(table), hint="`hypervigil run` makes the lake") from None
+
+    def create(self) -> None:
+        """Make missing tables, and add columns that the schema has gained since."""
+        for name, table in TABLES.items():
+            wanted = cast(StructType, StructType.fromDDL(table.ddl))
+            if not DeltaTable.isDeltaTable(self.spark, self.path(name)):
+                builder = DeltaTable.createIfNotExists(self.spark).location(self.path(name)).addColumns(wanted)
+                builder = builder.partitionedBy("date") if table.partitioned else builder
+                columns = ",".join(".".join(f"`{part}`" for part in c.split(".")) for c in table.statistics)
+                builder.property("delta.dataSkippingStatsColumns", columns).execute()
+            elif _leaves(wanted) - _leaves(self.read(name).schema):
+                empty = self.spark.createDataFrame([], wanted)
+                empty.write.format("delta").mode("append").option("mergeSchema", "true").save(self.path(name))
+
+    def append(self, table: str, rows: DataFrame, batch: str, version: int) -> None:
+        """Append a DataFrame once: a version of `batch` that is in the table already is skipped by Delta."""
+        rows.write.format("delta").mode("append").option("txnAppId", batch).option("txnVersion", version).save(self.path(table))
+
+    def merge(self, table: str, rows: DataFrame) -> None:
+        """Insert rows, or replace those with the same key."""
+        key = TABLES[table].key
+        target = DeltaTable.forPath(self.spark, self.path(table)).alias("t")
+        target.merge(rows.alias("s"), f"t.{key} = s.{key}").whenMatchedUpdateAll().whenNotMatchedInsertAll().execute()
+
+    def delete(self, table: str, keys: Sequence[str]) -> None:
+        """Remove rows by key."""
+        if keys:
+            DeltaTable.forPath(self.spark, self.path(table)).delete(F.col(TABLES[table].key).isin(*keys))
+
+    def commit(self, batch: Batch) -> None:
+        """Make a batch visible in every table, exactly once, even if this process dies on the way and `recover` finishes it."""
+        system, folder = filesystem(f"{self.url}/{COMMITS}")
+        system.create_dir(folder, recursive=True)
+        note = f"{folder}/{batch.id}.json"
+        with system.open_output_stream(note + ".new") as file:
+            file.write(json.dumps({"id": batch.id, "adds": batch.adds, "deletes": batch.deletes}).encode())
+        system.move(note + ".new", note)
+        self._apply(batch)
+        system.delete_file(note)
+
+    def recover(self) -> list[str]:
+        """Finish the batches that an interrupted run left half committed; returns their ids."""
+        system, folder = filesystem(f"{self.url}/{COMMITS}")
+        found = []
+        for note in system.get_file_info(pafs.FileSelector(folder, allow_not_found=True)):
+            if note.path.endswith(".json"):
+                with system.open_input_stream(note.path) as file:
+                    batch = Batch(**json.loads(file.read()))
+                self._apply(batch)
+                found.append(batch.id)
+            system.delete_file(note.path)
+        return found
+
+    def _apply(self, batch: Batch) -> None:
+        # The ledger comes last: only when everything else is there may a run believe that the bytes are done.
+        for name in sorted(set(batch.adds) | set(batch.deletes), key=lambda n: n == "files"):
+            if not self._has(name, batch.id):
+                self.delete(name, batch.deletes.get(name, []))
+                self._add(name, batch.adds.get(name, []), batch.id)
+
+    def _has(self, table: str, app: str) -> bool:
+        return bool(self._transaction(table).txnVersion(app) >= 1)
+
+    def _add(self, table: str, files: list[dict[str, Any]], app: str) -> None:
+        jvm: Any = self.spark._jvm
+        actions = jvm.java.util.ArrayList()
+        txn = {"txn": {"appId": app, "version": 1, "lastUpdated": int(time.time() * 1000)}}
+        for action in [txn, *({"add": file} for file in files)]:
+            actions.add(jvm.org.apache.spark.sql.delta.actions.Action.fromJson(json.dumps(action)))
+        operation = getattr(getattr(jvm.org.apache.spark.sql.delta, "DeltaOperations$ManualUpdate$"), "MODULE$")
+        try:
+            transaction = self._transaction(table)
+            transaction.txnVersion(app)  # puts `app` into the read set, so that a second committer of the same batch conflicts
+            transaction.commit(jvm.scala.jdk.javaapi.CollectionConverters.asScala(actions).toSeq(), operation)
+        except (PySparkException, Py4JError) as error:
+            raise LakeError(f"commit to table {table} failed: {error}", self.path(table), hint="run again: it is finished then") from error
+
+    def _transaction(self, table: str) -> Any:
+        jvm: Any = self.spark._jvm
+        log = jvm.org.apache.spark.sql.delta.DeltaLog.forTable(self.spark._jsparkSession, self.path(table))
+        return log.startTransaction(jvm.scala.Option.empty(), jvm.scala.Option.empty())
+
+
+def _leaves(node: StructType, prefix: str = "") -> set[str]:
+    """Dotted names of all leaf fields."""
+    found: set[str] = set()
+    for field in node.fields:
+        name = f"{prefix}{field.name}"
+        found |= _leaves(field.dataType, name + ".") if isinstance(field.dataType, StructType) else {name}
+    return found

@@ -1,0 +1,148 @@
+"""Which bytes of which file the lake has already: the table `files`, one row per file and run that read it; the newest row counts.
+
+A file is known again by its first line and by the bytes before the point up to which it was read, so it may grow, move, be renamed or
+compressed; only what is new is read. Two files with the same first line and different text get ids of their own.
+The last records of a file may still grow (a line without its newline, continuations, audit records of one event): they are read again
+with it, and replaced where they changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, BinaryIO
+
+from .errors import InputError
+from .kernel import files
+from .kernel.files import FileInfo
+from .kernel.framing import JOIN_WINDOW
+from .sources import Committed, Found, Piece, Problem, TailRecord, new_piece
+
+FINGERPRINT = 64 * 1024
+REACH = 2 * JOIN_WINDOW  # records that start this close to the end may be joined with lines to come
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The newest row of a file."""
+
+    file_id: str
+    path: str
+    identity: str
+    stored_bytes: int
+    modified: Any
+    committed: Committed
+
+
+class Ledger:
+    """Everything committed so far."""
+
+    def __init__(self, rows: Iterable[dict[str, Any]]) -> None:
+        self.by_path: dict[str, Entry] = {}
+        self.by_identity: dict[str, dict[str, Entry]] = defaultdict(dict)
+        for row in sorted(rows, key=lambda row: row["run"]):
+            entry = _entry(row)
+            self.by_path[entry.path] = entry
+            self.by_identity[entry.identity][entry.file_id] = entry
+
+    def unchanged(self, found: Found) -> bool:
+        """Whether a file is as it was when it was read: same path, size and time of change."""
+        entry = self.by_path.get(found.path)
+        return entry is not None and (entry.stored_bytes, entry.modified) == (found.size, found.modified)
+
+    def known(self, info: FileInfo) -> Entry | None:
+        """The entry of which a file is the continuation or a copy."""
+        candidates = list(self.by_identity.get(info.identity, {}).values())
+        if info.path in self.by_path:
+            candidates.append(self.by_path[info.path])
+        return next((e for e in candidates if _continues(info, e.committed)), None)
+
+    def file_id(self, info: FileInfo, taken: set[str]) -> str:
+        """An id for a new file: its identity, with a number where another file has that."""
+        used = taken | set(self.by_identity.get(info.identity, {}))
+        return next(i for i in (info.identity, *(f"{info.identity}.{n}" for n in range(1, len(used) + 2))) if i not in used)
+
+
+def plan(found: list[Found], infos: list[FileInfo], ledger: Ledger, parser: str | None) -> tuple[list[Piece], list[Problem]]:
+    """A piece per file with something new, and the copies of other new files that are left out. `infos` is a part of `found`."""
+    modified = {item.path: item.modified for item in found}
+    pieces, copies = [], []
+    new: dict[str, list[FileInfo]] = defaultdict(list)
+    for info in infos:
+        piece = new_piece(info, parser, modified[info.path])
+        entry = ledger.known(info)
+        if entry is None:
+            new[info.identity].append(info)
+            continue
+        if not (info.splittable and info.size == entry.committed.text_bytes):
+            pieces.append(replace(piece, file_id=entry.file_id, start=entry.committed.resume, committed=entry.committed))
+    for group in new.values():
+        taken: set[str] = set()
+        for info, of in _distinct(group):
+            if of is not None:
+                copies.append(Problem(info.path, f"the same text as {of.path}, which is read"))
+                continue
+            taken.add(file_id := ledger.file_id(info, taken))
+            pieces.append(replace(new_piece(info, parser, modified[info.path]), file_id=file_id))
+    return sorted(pieces, key=lambda p: p.path), copies
+
+
+def _distinct(group: list[FileInfo]) -> list[tuple[FileInfo, FileInfo | None]]:
+    """Files with one first line: each with the file whose text begins with all of its own, if there is one."""
+    if len(group) == 1:
+        return [(group[0], None)]
+    kept: list[FileInfo] = []
+    result: list[tuple[FileInfo, FileInfo | None]] = []
+    for info in sorted(group, key=lambda i: (-_text_size(i), i.path)):
+        of = next((other for other in kept if _begins_with(other, info)), None)
+        result.append((info, of))
+        kept += [] if of else [info]
+    return sorted(result, key=lambda pair: pair[0].path)
+
+
+def _text_size(info: FileInfo) -> int:
+    if info.splittable:
+        return info.size
+    text = files.open_text(info)
+    text.file.close()
+    return text.size
+
+
+def _begins_with(longer: FileInfo, shorter: FileInfo) -> bool:
+    """Whether the text of one file begins with the whole text of another; stops at the first difference."""
+    a, b = files.open_text(longer), files.open_text(shorter)
+    with a.file, b.file:
+        a.file.seek(0)
+        b.file.seek(0)
+        while chunk := b.file.read(CHUNK):
+            if a.file.read(len(chunk)) != chunk:
+                return False
+    return True
+
+
+def _continues(info: FileInfo, committed: Committed) -> bool:
+    """Whether the text of a file has the committed bytes before the committed end."""
+    if info.splittable and info.size < committed.text_bytes:
+        return False
+    try:
+        text = files.open_text(info)
+    except InputError:
+        return False
+    with text.file:
+        return text.size >= committed.text_bytes and fingerprint(text.file, committed.text_bytes) == committed.fingerprint
+
+
+def fingerprint(file: BinaryIO, end: int) -> str:
+    """Hash of the bytes before `end`."""
+    start = max(0, end - FINGERPRINT)
+    file.seek(start)
+    return hashlib.blake2b(file.read(end - start), digest_size=8).hexdigest()
+
+
+def _entry(row: dict[str, Any]) -> Entry:
+    committed = Committed(row["text_bytes"], row["lines"], row["resume"], tuple(TailRecord(**t) for t in row["tail"]), row["tail_lines"],
+                          row["fingerprint"])
+    return Entry(row["file_id"], row["path"], row["identity"], row["stored_bytes"], row["modified"], committed)

@@ -1,0 +1,32 @@
+"""A scaffold passes check and test at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline import proofs
+from pipeline.checking import check_parser
+from pipeline.kernel.engine import Engine
+from pipeline.kernel.spec import load_parser
+from pipeline.scaffold import new_parser, new_rule
+from pipeline.sigma.lint import lint_folder
+from pipeline.sigma.load import load_cases, load_rules
+
+
+def test_new_parser_passes(tmp_path: Path) -> None:
+    paths = new_parser("acme-hypervisor", tmp_path)
+    spec = load_parser(paths[0])
+    assert check_parser(spec) == []
+    engine = Engine({spec.id: spec})
+    events = proofs.events_of(engine.process_bytes(paths[1].read_bytes(), proofs.WRITTEN))
+    assert [e["user"]["name"] for e in events] == ["alice", "mallory"]
+    assert [e["event"]["outcome"] for e in events] == ["success", "failure"]
+
+
+def test_new_rule_passes(tmp_path: Path) -> None:
+    new_rule("esxi_made_up", "hardening", tmp_path)
+    assert lint_folder(tmp_path) == []
+    loaded = load_rules(tmp_path)
+    engine = Engine()
+    rules = engine.detector(loaded.rules)
+    assert [proofs.check_case(engine, rules, loaded.rules[0], case) for case in load_cases(loaded.rules[0])] == [None, None]
