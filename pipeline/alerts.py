@@ -11,13 +11,16 @@ import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from .text import one_line
+
+if TYPE_CHECKING:
+    from .sigma.load import Custom
 
 Severity = Literal["informational", "low", "medium", "high", "critical"]
 Confidence = Literal["low", "medium", "high"]
@@ -30,6 +33,7 @@ MAX_EVIDENCE = 10
 MAX_ENTITIES = 50
 MAX_TEXT = 4000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+PLACEHOLDER = re.compile(r"\{([@\w.]+)\}")
 
 ENTITY_FIELDS = {
     "user": ("user.name",),
@@ -38,28 +42,6 @@ ENTITY_FIELDS = {
     "source_ip": ("source.ip",)}
 # With the VM, what a group shares. The domain keeps apart two people of one name.
 GROUP_FIELDS = ("host.name", "user.domain", "user.name")
-
-
-class EvidenceLike(Protocol):
-    """Where a string of a rule is known from."""
-
-    @property
-    def kind(self) -> str: ...
-
-
-class CustomLike(Protocol):
-    """Our own metadata of a rule."""
-
-    @property
-    def threat(self) -> str | None: ...
-    @property
-    def evidence(self) -> Sequence[EvidenceLike]: ...
-    @property
-    def blind_spots(self) -> str: ...
-    @property
-    def response(self) -> Sequence[str]: ...
-    @property
-    def attack_v18(self) -> Sequence[str]: ...
 
 
 class RuleLike(Protocol):
@@ -74,13 +56,15 @@ class RuleLike(Protocol):
     @property
     def status(self) -> str: ...
     @property
+    def date(self) -> date | None: ...
+    @property
     def tags(self) -> Sequence[str]: ...
     @property
     def falsepositives(self) -> Sequence[str]: ...
     @property
     def path(self) -> Path: ...
     @property
-    def custom(self) -> CustomLike: ...
+    def custom(self) -> Custom: ...
 
 
 class _Model(BaseModel):
@@ -88,7 +72,7 @@ class _Model(BaseModel):
 
 
 class RuleInfo(_Model):
-    """The rule that raised the alert; `version` is the date of its last change."""
+    """The rule that raised the alert; `version` is its date."""
 
     id: str
     name: str
@@ -182,6 +166,13 @@ def build(rule: RuleLike, rows: Iterable[Row], key: str, start: datetime) -> Ale
         falsepositives=tuple(rule.falsepositives), blind_spots=rule.custom.blind_spots, response=tuple(rule.custom.response))
 
 
+def needed_fields(rules: Iterable[RuleLike]) -> set[str]:
+    """The flat fields that hits must carry for `from_hits` to write whole alerts of some rules, beside `rule_id` and `event_id`."""
+    always = {"@timestamp", "event.dataset", "event.original", "log.file.path", "log.offset", *GROUP_FIELDS}
+    named = {found for rule in rules for found in PLACEHOLDER.findall(rule.custom.explain)}
+    return always | named | {field for fields in ENTITY_FIELDS.values() for field in fields}
+
+
 def alert_id(rule: str, key: str, start: datetime) -> str:
     """Deterministic id of an alert. The parts are length-prefixed, so that no two triples share a text."""
     parts = (rule, key, start.astimezone(UTC).isoformat())
@@ -220,8 +211,7 @@ def rank(alert: Alert) -> tuple[int, int, int, float, str]:
 def _rule_info(rule: RuleLike) -> RuleInfo:
     parts = rule.path.parts
     inside = parts[parts.index("detections"):] if "detections" in parts else parts[-2:]
-    date = getattr(rule, "modified", None) or getattr(rule, "date", None)
-    return RuleInfo(id=rule.id, name=rule.title, level=rule.level, path="/".join(inside), version=str(date) if date else None,
+    return RuleInfo(id=rule.id, name=rule.title, level=rule.level, path="/".join(inside), version=str(rule.date) if rule.date else None,
                     threat=rule.custom.threat or rule.path.parent.name)
 
 
@@ -250,7 +240,9 @@ def _entity(rows: Sequence[Row], fields: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _first(row: Row, fields: tuple[str, ...]) -> str | None:
-    return next((str(row[field]) for field in fields if row.get(field)), None)
+    """The first of some fields that is there; the items of a list as one text."""
+    value = next((row[field] for field in fields if row.get(field)), None)
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else None if value is None else str(value)
 
 
 def _distinct(rows: Sequence[Row], fields: tuple[str, ...]) -> tuple[str, ...]:
@@ -276,12 +268,18 @@ def _evidence(row: Row) -> EvidenceLine:
 
 def _explanation(rule: RuleLike, rows: Sequence[Row]) -> str:
     """The rule's `custom.explain` with `{field}` filled in, else a sentence from title and entities; then how often and how long."""
-    template = getattr(rule.custom, "explain", "")
-    words = re.sub(r"\{([@\w.]+)\}", lambda field: _values(rows, field[1]), template.strip()) if template else _sentence(rule, rows)
+    template = rule.custom.explain.strip()
+    words = PLACEHOLDER.sub(lambda field: _values(rows, *_fields_of(field[1])), template) if template else _sentence(rule, rows)
     times = [when for when in map(time_of, rows) if when]
     if len(rows) > 1 and times:
-        words += f" Seen {len(rows)} times from {times[0]:%H:%M:%S} to {times[-1]:%H:%M:%S} UTC."
+        stop = "" if words.endswith((".", "!", "?")) else "."
+        words += f"{stop} Seen {len(rows)} times from {times[0]:%H:%M:%S} to {times[-1]:%H:%M:%S} UTC."
     return words
+
+
+def _fields_of(name: str) -> tuple[str, ...]:
+    """What `{name}` may be filled with: a VM without a name is still known by its id or path."""
+    return ENTITY_FIELDS["vm"] if name == "vm.name" else (name,)
 
 
 def _sentence(rule: RuleLike, rows: Sequence[Row]) -> str:

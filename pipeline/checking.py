@@ -1,4 +1,4 @@
-"""`hypervigil check`: everything that can be wrong with content, found without running it: parsers, tables, samples, rules, cases, evidence."""
+"""`hypervigil check`: what can be wrong with content, found without running it: parsers, tables, samples, rules, cases, evidence."""
 
 from __future__ import annotations
 
@@ -41,9 +41,14 @@ def check_parser(spec: ParserSpec) -> list[ContentError]:
             seen.add(form.id)
     samples = [p for p in spec.folder.glob("samples/*") if not p.name.endswith(".expected.json")]
     if not samples:
-        problems.append(ContentError("no samples", spec.folder / "samples", hint="add lines of each form, then hypervigil test --fix-expected"))
-    problems += [ContentError("no expected events beside it", p, hint="hypervigil test --fix-expected, then read what it wrote")
-                 for p in sorted(samples) if not _expected(p).exists()]
+        problems.append(
+            ContentError("no samples", spec.folder / "samples", hint="add lines of each form, then hypervigil test --fix-expected")
+        )
+    problems += [
+        ContentError("no expected events beside it", p, hint="hypervigil test --fix-expected, then read what it wrote")
+        for p in sorted(samples)
+        if not _expected(p).exists()
+    ]
     return problems
 
 

@@ -19,10 +19,15 @@ from rich.table import Table
 
 from .errors import HypervigilError
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False, add_completion=False,
-                  help="Detection for the layer under every virtual machine.\n\n"
-                       "[bold]hypervigil run sample_logs[/] turns a folder of hypervisor logs into alerts and a report;\n"
-                       "[bold]hypervigil parse FILE[/] shows what one file says, without Spark.")
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="Detection for the layer under every virtual machine.\n\n"
+    "[bold]hypervigil run sample_logs[/] turns a folder of hypervisor logs into alerts and a report;\n"
+    "[bold]hypervigil parse FILE[/] shows what one file says, without Spark.",
+)
 new_app = typer.Typer(no_args_is_help=True, help="Scaffold a parser or a rule that passes `check` and `test` at once.")
 app.add_typer(new_app, name="new")
 
@@ -31,7 +36,7 @@ err = Console(stderr=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object with stable keys instead of text.")]
 ParserId = Annotated[str | None, typer.Option("--parser", help="Parser id; by default each file (or line) is assigned by its content.")]
-Lake = Annotated[Path | None, typer.Option(help="Folder or URL of the Delta tables. Default: ./hypervigil-lake, or HYPERVIGIL_LAKE.")]
+Lake = Annotated[str | None, typer.Option(help="Folder or URL of the Delta tables. Default: ./hypervigil-lake, or HYPERVIGIL_LAKE.")]
 
 
 class Severity(StrEnum):
@@ -44,6 +49,13 @@ class Severity(StrEnum):
     critical = "critical"
 
 
+def settings(**given: Any) -> Any:
+    """Settings from what was given on the command line; the rest comes from environment, hypervigil.toml and defaults."""
+    from .config import Settings
+
+    return Settings(**{name: value for name, value in given.items() if value is not None})
+
+
 def print_json(value: Any) -> None:
     """One JSON document on stdout."""
     sys.stdout.write(orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode() + "\n")
@@ -51,7 +63,7 @@ def print_json(value: Any) -> None:
 
 @app.command()
 def run(
-    inputs: Annotated[list[Path], typer.Argument(help="Log files or folders, read recursively.")],
+    inputs: Annotated[list[str], typer.Argument(help="Log files, folders (read recursively) or URLs (s3://, gs://, abfs://, hdfs://).")],
     lake: Lake = None,
     report: Annotated[Path | None, typer.Option(help="Where to write the HTML report. Default: report.html in the lake.")] = None,
     parser: ParserId = None,
@@ -64,11 +76,9 @@ def run(
     Example: [bold]hypervigil run /var/log/remote --fail-on high[/]
     """
     from . import run as spine
-    from .config import Settings
 
-    given = {"lake": str(lake) if lake else None, "report": report, "parser": parser, "strict": strict or None}
-    settings = Settings(inputs=[str(p) for p in inputs], **{k: v for k, v in given.items() if v is not None})
-    result = spine.run(settings, quiet=json)
+    wanted = settings(inputs=tuple(inputs), lake=lake, report=str(report) if report else None, parser=parser, strict=strict or None)
+    result = spine.run(wanted, quiet=json)
     if json:
         print_json(result.as_dict())
     else:
@@ -96,8 +106,11 @@ def parse(
     engine = Engine()
     rules = load_rules().rules if hits else ()
     detector, titles = engine.detector(rules), {rule.id: rule.title for rule in rules}
-    batches = engine.process_bytes(sys.stdin.buffer.read(), datetime.now(UTC), "-", parser) if str(file) == "-" else \
-        engine.process_file(str(file), parser=parser)
+    batches = (
+        engine.process_bytes(sys.stdin.buffer.read(), datetime.now(UTC), "-", parser)
+        if str(file) == "-"
+        else engine.process_file(str(file), parser=parser)
+    )
     lines = events = joined = quarantined = recognised = 0
     for batch in batches:
         matched = _hits(detector, titles, batch.events) if hits else {}
@@ -115,7 +128,9 @@ def parse(
         events += batch.events.height
         quarantined += batch.quarantine.height
         recognised += int(batch.events.get_column("_recognised").sum()) if batch.events.height else 0
-    err.print(f"{lines:,} lines = {events:,} events + {joined:,} joined + {quarantined:,} quarantined; {recognised:,} recognised", highlight=False)
+    err.print(
+        f"{lines:,} lines = {events:,} events + {joined:,} joined + {quarantined:,} quarantined; {recognised:,} recognised", highlight=False
+    )
 
 
 def _hits(detector: Any, titles: dict[str, str], events: Any) -> dict[int, list[str]]:
@@ -128,7 +143,9 @@ def _hits(detector: Any, titles: dict[str, str], events: Any) -> dict[int, list[
 @app.command()
 def test(
     only: Annotated[str | None, typer.Option(help="Only parsers or rules whose id or path contains this.")] = None,
-    fix_expected: Annotated[bool, typer.Option(help="Rewrite the expected events of the samples; read the diff before you commit it.")] = False,
+    fix_expected: Annotated[
+        bool, typer.Option(help="Rewrite the expected events of the samples; read the diff before you commit it.")
+    ] = False,
     junit: Annotated[Path | None, typer.Option(help="Also write the results as JUnit XML.")] = None,
     json: Json = False,
 ) -> None:
@@ -140,15 +157,29 @@ def test(
     from .kernel.engine import Engine
 
     engine = Engine()
-    results = [p for p in [*proofs.check_samples(engine, fix=fix_expected), *proofs.check_cases(engine)] if not only or only in f"{p.suite} {p.path}"]
+    results = [
+        p
+        for p in [*proofs.check_samples(engine, fix=fix_expected), *proofs.check_cases(engine)]
+        if not only or only in f"{p.suite} {p.path}"
+    ]
     failed = [p for p in results if p.problem]
     if junit:
         proofs.junit(results, junit)
     if json:
-        print_json({"passed": len(results) - len(failed), "failed": len(failed),
-                    "results": [{"suite": p.suite, "name": p.name, "path": str(p.path), "problem": p.problem, "seconds": p.seconds} for p in results]})
+        print_json(
+            {
+                "passed": len(results) - len(failed),
+                "failed": len(failed),
+                "results": [
+                    {"suite": p.suite, "name": p.name, "path": str(p.path), "problem": p.problem, "seconds": p.seconds} for p in results
+                ],
+            }
+        )
     for proof in failed:
-        err.print(f"[red]FAILED[/] {escape(proof.suite)}: {escape(proof.name)} ({escape(str(proof.path))})\n  {escape(str(proof.problem))}", highlight=False)
+        err.print(
+            f"[red]FAILED[/] {escape(proof.suite)}: {escape(proof.name)} ({escape(str(proof.path))})\n  {escape(str(proof.problem))}",
+            highlight=False,
+        )
     err.print(f"{len(results) - len(failed)} passed, {len(failed)} failed in {sum(p.seconds for p in results):.1f} s", highlight=False)
     if failed or not results:
         raise typer.Exit(1)
@@ -180,9 +211,8 @@ def report(
     Example: [bold]hypervigil report --lake ./hypervigil-lake --out report.html[/]
     """
     from . import run as spine
-    from .config import Settings
 
-    out.print(f"report: {spine.report(Settings(**({'lake': str(lake)} if lake else {})), output)}", highlight=False)
+    out.print(f"report: {spine.report(settings(lake=lake), output)}", highlight=False)
 
 
 @app.command()
@@ -192,9 +222,8 @@ def replay(lake: Lake = None, json: Json = False) -> None:
     Example: [bold]hypervigil replay --lake ./hypervigil-lake[/]
     """
     from . import run as spine
-    from .config import Settings
 
-    result = spine.replay(Settings(**({"lake": str(lake)} if lake else {})))
+    result = spine.replay(settings(lake=lake), quiet=json)
     if json:
         print_json(result)
     else:
@@ -223,7 +252,9 @@ def check(json: Json = False) -> None:
 def realcheck(
     tree: Annotated[Path, typer.Argument(help="Folder laid out like real_logs: one folder per source.")],
     events: Annotated[Path | None, typer.Option(help="Also write every parsed event as NDJSON to this file.")] = None,
-    disagreements: Annotated[Path, typer.Option(help="Where to list the fields in which we and an expectation differ.")] = Path("build/disagreements.tsv"),
+    disagreements: Annotated[Path, typer.Option(help="Where to list the fields in which we and an expectation differ.")] = Path(
+        "build/disagreements.tsv"
+    ),
     json: Json = False,
 ) -> None:
     """Measure the parsers on real logs: recognised share, conservation, agreement with others' expected ECS.
@@ -271,8 +302,10 @@ def sources(json: Json = False) -> None:
 
 
 @new_app.command("parser")
-def new_parser(name: Annotated[str, typer.Argument(help="Id with a hyphen: vendor-product.")],
-               into: Annotated[Path | None, typer.Option(help="Content folder. Default: parsers/ of this installation.")] = None) -> None:
+def new_parser(
+    name: Annotated[str, typer.Argument(help="Id with a hyphen: vendor-product.")],
+    into: Annotated[Path | None, typer.Option(help="Content folder. Default: parsers/ of this installation.")] = None,
+) -> None:
     """Scaffold a parser. Example: [bold]hypervigil new parser acme-hypervisor[/]"""
     from .scaffold import new_parser as make
 
@@ -280,9 +313,11 @@ def new_parser(name: Annotated[str, typer.Argument(help="Id with a hyphen: vendo
 
 
 @new_app.command("rule")
-def new_rule(name: Annotated[str, typer.Argument(help="File name, words joined by underscores.")],
-             threat: Annotated[str, typer.Option(help="Folder of detections/, such as vm-escape.")],
-             into: Annotated[Path | None, typer.Option(help="Content folder. Default: detections/ of this installation.")] = None) -> None:
+def new_rule(
+    name: Annotated[str, typer.Argument(help="File name, words joined by underscores.")],
+    threat: Annotated[str, typer.Option(help="Folder of detections/, such as vm-escape.")],
+    into: Annotated[Path | None, typer.Option(help="Content folder. Default: detections/ of this installation.")] = None,
+) -> None:
     """Scaffold a rule. Example: [bold]hypervigil new rule esxi_odd_thing --threat hardening[/]"""
     from .scaffold import new_rule as make
 

@@ -57,7 +57,10 @@ def ndjson(event: dict[str, Any]) -> str:
 
 
 def readable(event: dict[str, Any]) -> Text:
-    """One event as a line for a terminal: time, host, program, action, outcome, who, where from, message. Control characters are shown, not sent."""
+    """One event as a line for a terminal: time, host, program, action, outcome, who, where from, message.
+
+    Control characters are shown, not sent.
+    """
     flat = flatten(event)
     line = Text(no_wrap=True, overflow="ellipsis")
     line.append(str(flat["@timestamp"]).ljust(27), "dim")

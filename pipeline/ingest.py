@@ -186,7 +186,7 @@ def near_end(records: pl.DataFrame, reach: int) -> pl.DataFrame:
 
 
 def last_records(records: list[TailRecord], reach: int) -> list[TailRecord]:
-    """The records that may still grow: those in reach of a join, and the last two (the last line may lack its end, or be a note of damage)."""
+    """The records that may still grow: those in reach of a join, and the last two (a line without its end, and a note of damage)."""
     ordered = sorted(records, key=lambda r: r.offset)
     return [r for number, r in enumerate(ordered) if r.offset >= reach or number >= len(ordered) - 2]
 
@@ -248,8 +248,10 @@ class Writer:
         return dict(self.adds)
 
     def _write(self, table: str, rows: pl.DataFrame, bounds: tuple[str, ...]) -> None:
-        for (day,), part in rows.partition_by("date", as_dict=True, include_key=False).items():
-            self.adds[table].append(write_parquet(f"{self.job.lake}/{table}", part, str(day), self.job.run, bounds))
+        days = rows.get_column("date").unique().sort().to_list()
+        for day in days:  # nearly always one: then nothing is copied
+            part = rows if len(days) == 1 else rows.filter(pl.col("date") == day)
+            self.adds[table].append(write_parquet(f"{self.job.lake}/{table}", part.drop("date"), str(day), self.job.run, bounds))
 
 
 def write_parquet(folder: str, rows: pl.DataFrame, day: str | None, run: str, bounds: tuple[str, ...]) -> Add:

@@ -53,12 +53,13 @@ class Ledger:
         entry = self.by_path.get(found.path)
         return entry is not None and (entry.stored_bytes, entry.modified) == (found.size, found.modified)
 
-    def known(self, info: FileInfo) -> Entry | None:
-        """The entry of which a file is the continuation or a copy."""
+    def known(self, info: FileInfo) -> tuple[Entry, int] | None:
+        """The entry of which a file is the continuation or a copy, and the size of its text."""
         candidates = list(self.by_identity.get(info.identity, {}).values())
         if info.path in self.by_path:
             candidates.append(self.by_path[info.path])
-        return next((e for e in candidates if _continues(info, e.committed)), None)
+        size = _text_size(info) if candidates else 0
+        return next(((e, size) for e in candidates if _continues(info, size, e)), None)
 
     def file_id(self, info: FileInfo, taken: set[str]) -> str:
         """An id for a new file: its identity, with a number where another file has that."""
@@ -67,17 +68,21 @@ class Ledger:
 
 
 def plan(found: list[Found], infos: list[FileInfo], ledger: Ledger, parser: str | None) -> tuple[list[Piece], list[Problem]]:
-    """A piece per file with something new, and the copies of other new files that are left out. `infos` is a part of `found`."""
+    """A piece per file with something new, and the copies of other new files that are left out. `infos` is a part of `found`.
+
+    Raises InputError when a file that could be described cannot be read any more.
+    """
     modified = {item.path: item.modified for item in found}
     pieces, copies = [], []
     new: dict[str, list[FileInfo]] = defaultdict(list)
     for info in infos:
         piece = new_piece(info, parser, modified[info.path])
-        entry = ledger.known(info)
-        if entry is None:
+        known = ledger.known(info)
+        if known is None:
             new[info.identity].append(info)
             continue
-        if not (info.splittable and info.size == entry.committed.text_bytes):
+        entry, size = known
+        if size > entry.committed.text_bytes:
             pieces.append(replace(piece, file_id=entry.file_id, start=entry.committed.resume, committed=entry.committed))
     for group in new.values():
         taken: set[str] = set()
@@ -123,16 +128,17 @@ def _begins_with(longer: FileInfo, shorter: FileInfo) -> bool:
     return True
 
 
-def _continues(info: FileInfo, committed: Committed) -> bool:
-    """Whether the text of a file has the committed bytes before the committed end."""
-    if info.splittable and info.size < committed.text_bytes:
-        return False
+def _continues(info: FileInfo, size: int, entry: Entry) -> bool:
+    """Whether a text goes on where the entry ends; or, if it is shorter, whether the entry's file, if still there, begins with it."""
+    end = entry.committed.text_bytes
     try:
+        if size < end:
+            return info.path != entry.path and _begins_with(files.describe(entry.path), info)
         text = files.open_text(info)
     except InputError:
         return False
     with text.file:
-        return text.size >= committed.text_bytes and fingerprint(text.file, committed.text_bytes) == committed.fingerprint
+        return fingerprint(text.file, end) == entry.committed.fingerprint
 
 
 def fingerprint(file: BinaryIO, end: int) -> str:

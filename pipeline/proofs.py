@@ -41,8 +41,11 @@ class Proof:
 
 def sample_files(parser: str | None = None) -> list[Path]:
     """Every sample of the parsers, sorted."""
-    return sorted(p for p in content.folder("parsers").glob(f"{parser or '*'}/samples/*") if p.suffix in (".log", ".json", ".ndjson")
-                  and not p.name.endswith(".expected.json"))
+    return sorted(
+        p
+        for p in content.folder("parsers").glob(f"{parser or '*'}/samples/*")
+        if p.suffix in (".log", ".json", ".ndjson") and not p.name.endswith(".expected.json")
+    )
 
 
 def check_samples(engine: Engine, parser: str | None = None, *, fix: bool = False) -> Iterator[Proof]:
@@ -68,7 +71,9 @@ def _check_sample(engine: Engine, path: Path, parser: str, fix: bool) -> str | N
         return "no expected events; run hypervigil test --fix-expected and read what it writes"
     expected = orjson.loads(expected_path.read_bytes())
     lines, kept = sum(b.lines for b in batches), sum(b.events.height + b.quarantine.height + b.joined for b in batches)
-    counted = sum(int(b.events.get_column("_lines").sum()) + int(b.quarantine.get_column("lines").sum()) for b in batches if b.events.height)
+    counted = sum(
+        int(b.events.get_column("_lines").sum()) + int(b.quarantine.get_column("lines").sum()) for b in batches if b.events.height
+    )
     if lines != kept or counted > lines:
         return f"{lines} lines became {kept}"
     if detector.winners_of(data, engine.parsers) not in (parser, None):
@@ -103,8 +108,14 @@ def junit(proofs: Iterable[Proof], path: Path) -> None:
     suites = ElementTree.Element("testsuites", tests=str(len(rows)), failures=str(sum(p.problem is not None for p in rows)))
     for name in sorted({p.suite for p in rows}):
         mine = [p for p in rows if p.suite == name]
-        suite = ElementTree.SubElement(suites, "testsuite", name=name, tests=str(len(mine)), failures=str(sum(p.problem is not None for p in mine)),
-                                       time=f"{sum(p.seconds for p in mine):.3f}")
+        suite = ElementTree.SubElement(
+            suites,
+            "testsuite",
+            name=name,
+            tests=str(len(mine)),
+            failures=str(sum(p.problem is not None for p in mine)),
+            time=f"{sum(p.seconds for p in mine):.3f}",
+        )
         for proof in mine:
             case = ElementTree.SubElement(suite, "testcase", classname=name, name=proof.name, time=f"{proof.seconds:.3f}")
             if proof.problem:
@@ -137,7 +148,7 @@ def check_case(engine: Engine, rules: Detector, rule: Rule, case: Case) -> str |
     if case.fires != bool(mine.len()):
         return "does not fire" if case.fires else "fires"
     for name, want in case.expect.items():
-        values = frame[mine if mine.len() else None].get_column(name).to_list() if name in frame.columns else []
+        values = frame[mine].get_column(name).to_list() if name in frame.columns else []
         if want not in values:
             return f"{name} expected {want!r}, found {values}"
     return None

@@ -97,8 +97,16 @@ def new_parser(name: str, into: Path | None = None) -> list[Path]:
     folder = (into or content.folder("parsers")) / name
     product, service = name.split("-", 1)
     parser, sample = folder / "parser.yml", folder / "samples" / "login.log"
-    _write(parser, _PARSER.format(name=name, title=name.replace("-", " ").title(), dataset=f"{product}.{service.replace('-', '_')}",
-                                  product=product, service=service))
+    _write(
+        parser,
+        _PARSER.format(
+            name=name,
+            title=name.replace("-", " ").title(),
+            dataset=f"{product}.{service.replace('-', '_')}",
+            product=product,
+            service=service,
+        ),
+    )
     _write(sample, _SAMPLE.format(service=service))
     events = events_of(Engine({name: load_parser(parser)}).process_bytes(sample.read_bytes(), WRITTEN, sample.name, name))
     expected = sample.with_name("login.expected.json")
@@ -115,8 +123,17 @@ def new_rule(name: str, threat: str, into: Path | None = None) -> list[Path]:
     if threat not in threats:
         raise ContentError(f"unknown threat {threat!r}", hint="one of: " + ", ".join(threats))
     rule, cases = base / threat / f"{name}.yml", base / threat / f"{name}.cases.yaml"
-    _write(rule, _RULE.format(title=name.replace("_", " ").capitalize(), id=uuid.uuid4(), author="Hypervigil", date=datetime.now(UTC).date(),
-                              threat=threat, name=name))
+    _write(
+        rule,
+        _RULE.format(
+            title=name.replace("_", " ").capitalize(),
+            id=uuid.uuid4(),
+            author="Hypervigil",
+            date=datetime.now(UTC).date(),
+            threat=threat,
+            name=name,
+        ),
+    )
     _write(cases, _CASES.format(name=name))
     return [rule, cases]
 

@@ -39,7 +39,7 @@ event.id                        keyword   Hash of file identity and byte offset,
 event.kind                      keyword   event or alert.
 event.category                  keyword[] ECS category.
 event.type                      keyword[] ECS type.
-event.action                    keyword   What happened, as the vendor's short documented id (VmPoweredOffEvent, vm.power.off, RunInstances).
+event.action                    keyword   What happened: the vendor's short documented id (VmPoweredOffEvent, vm.power.off).
 event.code                      keyword   The id exactly as the record gives it (vim.event.EventEx, esx.audit.ssh.enabled).
 event.outcome                   keyword   success, failure or unknown.
 event.module                    keyword   Product family: vmware, libvirt, auditd, aws.
@@ -265,18 +265,33 @@ def _read_table(text: str) -> tuple[Column, ...]:
     rows = []
     for line in text.strip().splitlines():
         name, kind, doc = line.split(None, 2)
-        rows.append(Column(name, kind.removesuffix("[]"), doc.removesuffix("custom").strip(), kind.endswith("[]"),
-                           name.split(".")[0] not in _OURS))
+        rows.append(
+            Column(name, kind.removesuffix("[]"), doc.removesuffix("custom").strip(), kind.endswith("[]"), name.split(".")[0] not in _OURS)
+        )
     return tuple(rows)
 
 
 COLUMNS: tuple[Column, ...] = _read_table(_TABLE)
 BY_NAME: dict[str, Column] = {c.name: c for c in COLUMNS}
 
-_ARROW = {"keyword": pa.string(), "text": pa.string(), "ip": pa.string(), "long": pa.int64(), "double": pa.float64(),
-          "boolean": pa.bool_(), "date": pa.timestamp("us", tz="UTC")}
-_SPARK = {"keyword": "STRING", "text": "STRING", "ip": "STRING", "long": "BIGINT", "double": "DOUBLE", "boolean": "BOOLEAN",
-          "date": "TIMESTAMP"}
+_ARROW = {
+    "keyword": pa.string(),
+    "text": pa.string(),
+    "ip": pa.string(),
+    "long": pa.int64(),
+    "double": pa.float64(),
+    "boolean": pa.bool_(),
+    "date": pa.timestamp("us", tz="UTC"),
+}
+_SPARK = {
+    "keyword": "STRING",
+    "text": "STRING",
+    "ip": "STRING",
+    "long": "BIGINT",
+    "double": "DOUBLE",
+    "boolean": "BOOLEAN",
+    "date": "TIMESTAMP",
+}
 _PYTHON: dict[str, Any] = {"keyword": str, "text": str, "ip": str, "long": int, "double": float, "boolean": bool, "date": datetime}
 
 Tree = dict[str, Any]
@@ -299,8 +314,9 @@ def arrow_schema() -> pa.Schema:
     """Arrow schema of an event: groups are structs, arrays are lists, times are UTC microseconds."""
 
     def fields(node: Tree) -> list[pa.Field]:
-        return [pa.field(name, _arrow_type(child) if isinstance(child, Column) else pa.struct(fields(child)))
-                for name, child in node.items()]
+        return [
+            pa.field(name, _arrow_type(child) if isinstance(child, Column) else pa.struct(fields(child))) for name, child in node.items()
+        ]
 
     return pa.schema(fields(tree()))
 
@@ -331,8 +347,13 @@ def event_model() -> type[BaseModel]:
     def model(name: str, node: Tree) -> type[BaseModel]:
         parts: dict[str, Any] = {}
         for key, child in node.items():
-            kind: Any = model(f"{name}_{key}".replace("@", ""), child) if isinstance(child, dict) else \
-                list[_PYTHON[child.type]] if child.many else _PYTHON[child.type]  # type: ignore[misc]
+            kind: Any = (
+                model(f"{name}_{key}".replace("@", ""), child)
+                if isinstance(child, dict)
+                else list[_PYTHON[child.type]]
+                if child.many
+                else _PYTHON[child.type]
+            )  # type: ignore[misc]
             parts[key.replace("@", "at_")] = (kind | None, Field(default=None, alias=key))
         return create_model(name, __config__=ConfigDict(extra="forbid", populate_by_name=True), **parts)
 
@@ -345,8 +366,10 @@ def elasticsearch_template() -> dict[str, Any]:
     def mapping(node: Tree) -> dict[str, Any]:
         return {name: _elastic_type(child) if isinstance(child, Column) else {"properties": mapping(child)} for name, child in node.items()}
 
-    return {"template": {"mappings": {"dynamic": False, "date_detection": False, "properties": mapping(tree())}},
-            "_meta": {"description": "Hypervigil events", "ecs_version": ECS_VERSION}}
+    return {
+        "template": {"mappings": {"dynamic": False, "date_detection": False, "properties": mapping(tree())}},
+        "_meta": {"description": "Hypervigil events", "ecs_version": ECS_VERSION},
+    }
 
 
 def _elastic_type(column: Column) -> dict[str, Any]:
@@ -357,7 +380,13 @@ def _elastic_type(column: Column) -> dict[str, Any]:
 
 def markdown() -> str:
     """deploy/schema.md: the table for readers."""
-    head = ["# Fields", "", f"Generated from pipeline/schema.py (ECS {ECS_VERSION}); `make generate` rewrites it.", "",
-            "| field | type | many | ECS | meaning |", "|---|---|---|---|---|"]
+    head = [
+        "# Fields",
+        "",
+        f"Generated from pipeline/schema.py (ECS {ECS_VERSION}); `make generate` rewrites it.",
+        "",
+        "| field | type | many | ECS | meaning |",
+        "|---|---|---|---|---|",
+    ]
     rows = [f"| `{c.name}` | {c.type} | {'yes' if c.many else ''} | {'yes' if c.ecs else 'ours'} | {c.doc} |" for c in COLUMNS]
     return "\n".join([*head, *rows, ""])

@@ -7,15 +7,28 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.alerts import MAX_EVENTS, MAX_EVIDENCE, MAX_TEXT, Alert, alert_id, build, from_hits, group_key, rank, window_start
+from pipeline.alerts import (
+    MAX_EVENTS,
+    MAX_EVIDENCE,
+    MAX_TEXT,
+    Alert,
+    RuleLike,
+    alert_id,
+    build,
+    from_hits,
+    group_key,
+    needed_fields,
+    rank,
+    window_start,
+)
+from pipeline.sigma.load import Custom, Evidence, load_rules
 from pipeline.text import one_line, visible
+from tests.report_demo import RULES, DemoRule, hit, hits
 
-from tests.report_demo import RULES, DemoCustom, DemoEvidence, DemoRule, hit, hits
-
-RULE = DemoRule("r", title="Something happened", level="high", custom=DemoCustom(threat="hardening"))
+RULE = DemoRule("r", title="Something happened", level="high", custom=Custom(threat="hardening"))
 ESX = {"host__name": "esx1", "user__name": "root"}
 
 
@@ -42,6 +55,7 @@ def test_events_that_name_nobody_stand_alone() -> None:
     assert [alert.count for alert in alerts] == [1, 1]
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.randoms(use_true_random=False), st.integers(0, 40))
 def test_order_repeats_and_batches_do_not_change_alerts(shuffle: random.Random, repeated: int) -> None:
     rows = hits()
@@ -102,7 +116,8 @@ def test_what_an_alert_takes_from_its_rule() -> None:
     assert alert.rule.path == "detections/ransomware-chain/rns-syslog-tamper.yml" and alert.rule.threat == "ransomware-chain"
     assert alert.attack.v19 == ("T1685", "T1690") and alert.attack.v18 == ("T1562.001", "T1562.003")
     assert alert.attack.tactics == ("defense-impairment",) and alert.severity == "high"
-    assert alert.entities.model_dump() == {"user": ("root",), "host": ("esx-ams-07.corp.example",), "vm": (), "source_ip": ("203.0.113.40",)}
+    who = alert.entities
+    assert (who.user, who.host, who.vm, who.source_ip) == (("root",), ("esx-ams-07.corp.example",), (), ("203.0.113.40",))
 
 
 def test_the_threat_falls_back_to_the_folder_and_an_odd_level_to_medium() -> None:
@@ -112,18 +127,38 @@ def test_the_threat_falls_back_to_the_folder_and_an_odd_level_to_medium() -> Non
 
 
 @pytest.mark.parametrize(("status", "kinds", "sure"), [
-    ("stable", ["captured", "documented"], "high"), ("test", ["documented"], "medium"), ("stable", ["captured", "assumed"], "low"), ("stable", [], "low")])
+    ("stable", ["captured", "documented"], "high"), ("test", ["documented"], "medium"), ("stable", ["captured", "assumed"], "low"),
+    ("stable", [], "low")])
 def test_confidence_follows_status_and_evidence(status: str, kinds: list[str], sure: str) -> None:
-    rule = DemoRule("r", status=status, custom=DemoCustom(evidence=tuple(map(DemoEvidence, kinds))))
+    evidence = tuple(Evidence.model_validate({"kind": kind, "source": "", "value": ""}) for kind in kinds)
+    rule = DemoRule("r", status=status, custom=Custom(evidence=evidence))
     alert = from_hits([hit("r", 0, "a")], [rule])[0]
     assert alert.confidence == sure and alert.confidence_why
 
 
 def test_words_from_template_values_and_missing_fields() -> None:
-    rule = DemoRule("r", custom=DemoCustom(explain="{user.name} did {process.command_line} on {host.name}. {__class__}"))
+    rule = DemoRule("r", custom=Custom(explain="{user.name} did {process.command_line} on {host.name}. {__class__}"))
     rows = [hit("r", n, "a", host__name="esx1", user__name="root", process__command_line=f"cmd{n}") for n in range(5)]
     words = from_hits(rows, [rule])[0].explanation
-    assert words.startswith("root did cmd0, cmd1, cmd2 and 2 more on esx1. (unknown) Seen 5 times from 22:04:11 to 22:08:11 UTC.")
+    assert words.startswith("root did cmd0, cmd1, cmd2 and 2 more on esx1. (unknown). Seen 5 times from 22:04:11 to 22:08:11 UTC.")
+
+
+def test_a_value_at_the_end_of_a_template_ends_the_sentence_and_a_list_is_one_text() -> None:
+    rule = DemoRule("r", custom=Custom(explain="ran {process.args} in {vm.name}: {message}"))
+    rows = [hit("r", n, "a", message="as told", process__args=["a", "b"], vm__id="vm-7") for n in range(2)]
+    assert from_hits(rows, [rule])[0].explanation == "ran a, b in vm-7: as told. Seen 2 times from 22:04:11 to 22:05:11 UTC."
+
+
+def test_needed_fields_are_those_of_templates_and_of_every_alert() -> None:
+    rule = DemoRule("r", custom=Custom(explain="ran {process.args}"))
+    assert {"process.args", "host.name", "user.domain", "vm.path", "event.original", "@timestamp"} <= needed_fields([rule])
+
+
+def test_the_rules_we_ship_make_alerts() -> None:
+    rules: list[RuleLike] = list(load_rules().rules)
+    alerts = from_hits([hit(rule.id, 0, "a", host__name="esx1") for rule in rules], rules)
+    assert len(alerts) == len(rules)
+    assert all(alert.explanation and alert.rule.path.startswith("detections/") for alert in alerts)
 
 
 def test_words_without_template() -> None:
@@ -132,7 +167,7 @@ def test_words_without_template() -> None:
 
 
 def test_hostile_values_reach_the_words_as_one_printable_line() -> None:
-    rule = DemoRule("r", custom=DemoCustom(explain="{user.name} came"))
+    rule = DemoRule("r", custom=Custom(explain="{user.name} came"))
     words = from_hits([hit("r", 0, "a", user__name="\x1b[2Jroot\r\n\u202eevil\ud800 {host.name}", host__name="h")], [rule])[0].explanation
     assert words.isprintable() and "{host.name}" in words, "a value is not a template"
 

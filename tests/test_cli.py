@@ -9,14 +9,19 @@ from pathlib import Path
 
 import pytest
 
-LINE = "<166>2026-03-01T10:00:00.123Z esx01 Hostd: info hostd[2099656] [Originator@6876 sub=Vimsvc.ha-eventmgr opID=a-1] Event 12 : Cannot login root@192.0.2.9\n"
+LINE = (
+    "<166>2026-03-01T10:00:00.123Z esx01 Hostd: info hostd[2099656] [Originator@6876 sub=Vimsvc.ha-eventmgr opID=a-1] "
+    "Event 12 : Cannot login root@192.0.2.9\n"
+)
 
 
 def hypervigil(*args: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "pipeline", *args], input=stdin, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("command", ["run", "parse", "test", "explain", "report", "replay", "check", "realcheck", "sources", "new parser", "new rule"])
+@pytest.mark.parametrize(
+    "command", ["run", "parse", "test", "explain", "report", "replay", "check", "realcheck", "sources", "new parser", "new rule"]
+)
 def test_help_teaches_with_an_example(command: str) -> None:
     result = hypervigil(*command.split(), "--help")
     assert result.returncode == 0
@@ -28,7 +33,12 @@ def test_parse_prints_ndjson_in_a_pipe(tmp_path: Path) -> None:
     file.write_text(LINE)
     result = hypervigil("parse", str(file))
     event = json.loads(result.stdout)
-    assert (result.returncode, event["user"]["name"], event["source"]["ip"], event["event"]["outcome"]) == (0, "root", "192.0.2.9", "failure")
+    assert (result.returncode, event["user"]["name"], event["source"]["ip"], event["event"]["outcome"]) == (
+        0,
+        "root",
+        "192.0.2.9",
+        "failure",
+    )
     assert "1 lines = 1 events + 0 joined + 0 quarantined" in result.stderr
 
 
@@ -36,14 +46,17 @@ def test_parse_reads_standard_input() -> None:
     assert json.loads(hypervigil("parse", "-", stdin=LINE).stdout)["host"]["name"] == "esx01"
 
 
-@pytest.mark.parametrize(("args", "message"), [
-    (("parse", "/nonexistent.log"), "no such file"),
-    (("parse", "/etc/hostname", "--parser", "nope"), "unknown parser 'nope'"),
-    (("explain", "no_such_rule", "/etc/hostname"), "no rule is named"),
-    (("realcheck", "/nonexistent"), "not a folder"),
-    (("new", "parser", "Bad Name"), "is no parser id"),
-    (("new", "rule", "fine_name", "--threat", "nope"), "unknown threat"),
-])
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("parse", "/nonexistent.log"), "no such file"),
+        (("parse", "/etc/hostname", "--parser", "nope"), "unknown parser 'nope'"),
+        (("explain", "no_such_rule", "/etc/hostname"), "no rule is named"),
+        (("realcheck", "/nonexistent"), "not a folder"),
+        (("new", "parser", "Bad Name"), "is no parser id"),
+        (("new", "rule", "fine_name", "--threat", "nope"), "unknown threat"),
+    ],
+)
 def test_errors_are_one_clear_line_and_exit_1(args: tuple[str, ...], message: str) -> None:
     result = hypervigil(*args)
     assert result.returncode == 1

@@ -19,7 +19,7 @@ LAYERS = (
     {"schema", "content", "config"},
     {"sigma"},
     {"kernel", "lake"},
-    {"context", "sources", "ledger", "ingest"},
+    {"context", "sources", "ledger", "ingest", "figures", "progress", "replaying"},
     # Views of records and checks of content, which need no Spark.
     {"events", "expectations", "proofs", "realcheck", "checking", "explaining", "scaffold"},
     {"analytics", "correlate", "alerts", "quality", "report", "export", "sinks"},

@@ -13,7 +13,17 @@ from pipeline import schema
 
 ROOT = Path(__file__).resolve().parents[1]
 # Array-ness by ECS 8.17 (normalize: array) of the fields we use.
-ECS_ARRAYS = {"tags", "event.category", "event.type", "host.ip", "process.args", "user.roles", "related.ip", "related.user", "related.hosts"}
+ECS_ARRAYS = {
+    "tags",
+    "event.category",
+    "event.type",
+    "host.ip",
+    "process.args",
+    "user.roles",
+    "related.ip",
+    "related.user",
+    "related.hosts",
+}
 
 
 def test_generated_files_are_current() -> None:
@@ -46,6 +56,9 @@ def test_arrow_and_spark_and_template_have_every_field() -> None:
 
 def test_the_model_takes_events_and_refuses_unknown_fields() -> None:
     model = schema.event_model()
-    assert model.model_validate({"@timestamp": "2026-03-01T10:00:00Z", "source": {"port": 22}}).model_dump(by_alias=True)["source"]["port"] == 22
+    assert (
+        model.model_validate({"@timestamp": "2026-03-01T10:00:00Z", "source": {"port": 22}}).model_dump(by_alias=True)["source"]["port"]
+        == 22
+    )
     with pytest.raises(ValidationError):
         model.model_validate({"source": {"prot": 22}})

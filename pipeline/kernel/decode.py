@@ -18,8 +18,8 @@ LIBRARY["_TAG"] = (r"[^\s:\[\]]+(?: [^\s:\[\]]+)?", "sshd")
 
 # Family -> pattern over the whole record. Sources: RFC 5424, RFC 3164, and the ISO form without version that ESXi 6 to 8 sends.
 FAMILIES: dict[str, str] = {
-    "rfc5424": r"^(?:<%{INT:log.syslog.priority}>)?1 (?:-|%{ISO:@timestamp}) (?:-|%{NOTSPACE:log.syslog.hostname}) (?:-|%{NOTSPACE:process.name}) "
-               r"(?:-|%{NOTSPACE:log.syslog.procid}) (?:-|%{NOTSPACE:log.syslog.msgid}) (?:-|%{_SD:_sd})(?: %{REST:message})?$",
+    "rfc5424": r"^(?:<%{INT:log.syslog.priority}>)?1 (?:-|%{ISO:@timestamp}) (?:-|%{NOTSPACE:log.syslog.hostname}) "
+    r"(?:-|%{NOTSPACE:process.name}) (?:-|%{NOTSPACE:log.syslog.procid}) (?:-|%{NOTSPACE:log.syslog.msgid}) (?:-|%{_SD:_sd})(?: %{REST:message})?$",
     "bsd": "^" + _PRI + r"%{SYSLOGTIME:@timestamp} (?:%{_HOST:log.syslog.hostname} )?" + _TAG,
     "iso": "^" + _PRI + r"%{ISO:@timestamp}:? (?:%{_HOST:log.syslog.hostname} )?" + _TAG,
 }
@@ -55,27 +55,68 @@ def decode(records: pl.DataFrame, families: tuple[str, ...], skip: str | None) -
 def _fast_iso(records: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """`<PRI>2026-03-01T10:00:00.123Z HOST PROG[PID]: MSG` and `<PRI>... HOST PROG: MSG`."""
     part = c("raw").str.splitn(" ", 4).alias("_p")
-    head = records.select(part).unnest("_p").select(
-        c("field_0").str.splitn(">", 2).struct.rename_fields(["pri", "time"]).alias("a"), "field_1",
-        c("field_2").str.strip_suffix(":").str.strip_suffix("]").str.splitn("[", 2).struct.rename_fields(["name", "pid"]).alias("b"),
-        (c("field_2").str.ends_with(":") & c("field_3").is_not_null()).alias("tag"), "field_3").unnest("a", "b")
-    sure = (c("pri").str.starts_with("<") & (c("time").str.slice(10, 1) == "T") & (c("time").str.slice(4, 1) == "-") & ~c("time").str.ends_with(":")
-            & c("tag") & (c("pid").is_null() | c("pid").cast(pl.UInt64, strict=False).is_not_null()))
-    return _split(records, head.select(
-        sure.fill_null(False).alias("sure"), c("pri").str.slice(1).alias("log.syslog.priority"), c("time").alias("@timestamp"),
-        c("field_1").alias("log.syslog.hostname"), c("name").alias("process.name"), c("pid").alias("process.pid"), c("field_3").alias("message")))
+    head = (
+        records.select(part)
+        .unnest("_p")
+        .select(
+            c("field_0").str.splitn(">", 2).struct.rename_fields(["pri", "time"]).alias("a"),
+            "field_1",
+            c("field_2").str.strip_suffix(":").str.strip_suffix("]").str.splitn("[", 2).struct.rename_fields(["name", "pid"]).alias("b"),
+            (c("field_2").str.ends_with(":") & c("field_3").is_not_null()).alias("tag"),
+            "field_3",
+        )
+        .unnest("a", "b")
+    )
+    sure = (
+        c("pri").str.starts_with("<")
+        & (c("time").str.slice(10, 1) == "T")
+        & (c("time").str.slice(4, 1) == "-")
+        & ~c("time").str.ends_with(":")
+        & c("tag")
+        & (c("pid").is_null() | c("pid").cast(pl.UInt64, strict=False).is_not_null())
+    )
+    return _split(
+        records,
+        head.select(
+            sure.fill_null(False).alias("sure"),
+            c("pri").str.slice(1).alias("log.syslog.priority"),
+            c("time").alias("@timestamp"),
+            c("field_1").alias("log.syslog.hostname"),
+            c("name").alias("process.name"),
+            c("pid").alias("process.pid"),
+            c("field_3").alias("message"),
+        ),
+    )
 
 
 def _fast_rfc5424(records: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """`<PRI>1 TIME HOST APP PID - - MSG`: nil message id and nil structured data."""
     head = records.select(c("raw").str.splitn(" ", 8).alias("_p")).unnest("_p")
-    sure = (c("field_0").str.contains(r"^<\d{1,3}>1$") & (c("field_5") == "-") & (c("field_6") == "-") & c("field_7").is_not_null()
-            & ~c("field_7").str.starts_with("- "))
-    nil = {name: pl.when(c(field) != "-").then(c(field)).alias(name) for name, field in
-           (("@timestamp", "field_1"), ("log.syslog.hostname", "field_2"), ("process.name", "field_3"), ("log.syslog.procid", "field_4"))}
-    return _split(records, head.select(
-        sure.fill_null(False).alias("sure"), c("field_0").str.slice(1).str.strip_suffix(">1").alias("log.syslog.priority"), *nil.values(),
-        c("field_7").str.strip_chars_start(" ").alias("message")))
+    sure = (
+        c("field_0").str.contains(r"^<\d{1,3}>1$")
+        & (c("field_5") == "-")
+        & (c("field_6") == "-")
+        & c("field_7").is_not_null()
+        & ~c("field_7").str.starts_with("- ")
+    )
+    nil = {
+        name: pl.when(c(field) != "-").then(c(field)).alias(name)
+        for name, field in (
+            ("@timestamp", "field_1"),
+            ("log.syslog.hostname", "field_2"),
+            ("process.name", "field_3"),
+            ("log.syslog.procid", "field_4"),
+        )
+    }
+    return _split(
+        records,
+        head.select(
+            sure.fill_null(False).alias("sure"),
+            c("field_0").str.slice(1).str.strip_suffix(">1").alias("log.syslog.priority"),
+            *nil.values(),
+            c("field_7").str.strip_chars_start(" ").alias("message"),
+        ),
+    )
 
 
 def _split(records: pl.DataFrame, head: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -93,6 +134,8 @@ def _by_pattern(records: pl.DataFrame, text: str) -> tuple[pl.DataFrame, pl.Data
     columns = {field: values.struct.field(names[0]) for field, names in pattern.fields.items()}
     out = found.with_columns(series.alias(name) for name, series in columns.items()).with_columns(c("message").fill_null(""))
     if "_sd" in columns:  # structured data stays in front of the message, so that patterns see it
-        out = out.with_columns(pl.concat_str([c("_sd"), c("message")], separator=" ", ignore_nulls=True).str.strip_chars_end(" ").alias("message"))
+        out = out.with_columns(
+            pl.concat_str([c("_sd"), c("message")], separator=" ", ignore_nulls=True).str.strip_chars_end(" ").alias("message")
+        )
         out = out.with_columns(c("message").str.strip_chars_start(" ")).drop("_sd")
     return out, records.filter(~hit)

@@ -7,7 +7,7 @@ never too little (a property test compares with every rule on every event):
 2. required values: where every way to match demands one of some values of a short field such as event.action, rows are sorted
    once by that value and the rule sees its own values only;
 3. required texts: where every way to match demands that a field holds one of some texts, one pass over the field finds the rows
-   that hold any text of any such rule.
+   that hold any text of any such rule. Where only the branches of an `or` have gates, the rule passes through each.
 
 On the rows left, each distinct term of the rules is one boolean column, computed once, and hits come out as sparse row numbers.
 """
@@ -22,7 +22,7 @@ import polars as pl
 from ..sigma.compile import compile_rule
 from ..sigma.load import Rule
 from ..sigma.terms import Node, Term, combine, expression, fields, prepare, terms
-from .prefilter import EqualityGate, Gate, TextGate, gate_of
+from .prefilter import EqualityGate, Gate, TextGate, gates_of
 
 HITS = {"rule_id": pl.String(), "event_index": pl.UInt32()}
 
@@ -34,7 +34,7 @@ class Compiled:
     id: str
     node: Node
     logsource: Mapping[str, str]
-    gate: Gate | None
+    gates: tuple[Gate, ...]
 
 
 class Detector:
@@ -46,7 +46,7 @@ class Detector:
 
     def __init__(self, rules: Iterable[Rule], logsources: Mapping[str, Mapping[str, str]] | None = None) -> None:
         nodes = [(rule, compile_rule(rule)) for rule in rules]
-        self._rules = [Compiled(rule.id, node, dict(rule.logsource), gate_of(node)) for rule, node in nodes]
+        self._rules = [Compiled(rule.id, node, dict(rule.logsource), gates_of(node)) for rule, node in nodes]
         self._logsources = logsources
 
     def detect(self, events: pl.DataFrame) -> pl.DataFrame:
@@ -54,14 +54,15 @@ class Detector:
         found: list[tuple[int, pl.Series]] = []
         if events.is_empty():
             return pl.DataFrame(schema=HITS)
+        read = _only(events, {name for rule in self._rules for term in terms(rule.node) for name in fields(term)})
         for rules, rows in self._by_logsource(events):
-            part = events if rows is None else events[rows]
+            part = read if rows is None else read[rows]
             for number, hits in self._gated(rules, part):
                 found.append((number, hits if rows is None else rows.gather(hits)))
         if not found:
             return pl.DataFrame(schema=HITS)
         frames = [pl.DataFrame({"event_index": hits}).select(order=pl.lit(number), event_index="event_index") for number, hits in found]
-        every = pl.concat(frames).sort("event_index", "order")
+        every = pl.concat(frames).unique().sort("event_index", "order")
         ids = pl.Series([rule.id for rule in self._rules])
         return pl.DataFrame({"rule_id": ids.gather(every["order"]), "event_index": every["event_index"]}, schema=HITS)
 
@@ -89,36 +90,31 @@ class Detector:
                 for rules, names in by_rules.items() if rules]
 
     def _gated(self, numbers: Sequence[int], events: pl.DataFrame) -> Iterable[tuple[int, pl.Series]]:
-        """(number of a rule, rows it matches) after the gates of required values and texts."""
-        by_field: dict[tuple[type[Gate], str] | None, list[int]] = {}
+        """(number of a rule, rows it matches). A rule with several gates is evaluated, and may hit a row, once for each."""
+        equality: dict[str, dict[int, EqualityGate]] = {}
+        texts: dict[str, dict[int, TextGate]] = {}
         for number in numbers:
-            gate = self._rules[number].gate
-            by_field.setdefault((type(gate), gate.field) if gate else None, []).append(number)
-        for group in by_field.values():
-            for rules, rows in self._rows(group, events):
+            for gate in self._rules[number].gates:
+                if isinstance(gate, EqualityGate):
+                    equality.setdefault(gate.field, {})[number] = gate
+                else:
+                    texts.setdefault(gate.field, {})[number] = gate
+        for by_value in equality.values():
+            for rules, rows in EqualityGate.split(by_value, events):
                 yield from self._evaluate(rules, events, rows)
-
-    def _rows(self, numbers: list[int], events: pl.DataFrame) -> Iterable[tuple[list[int], pl.Series | None]]:
-        """The rows of rules whose gates are of one kind and field."""
-        gates = {number: self._rules[number].gate for number in numbers}
-        first = gates[numbers[0]]
-        if isinstance(first, EqualityGate):
-            return EqualityGate.split({n: g for n, g in gates.items() if isinstance(g, EqualityGate)}, events)
-        if isinstance(first, TextGate):
-            return [(numbers, TextGate.rows([g for g in gates.values() if isinstance(g, TextGate)], events))]
-        return [(numbers, None)]
+        for by_text in texts.values():
+            yield from self._evaluate(list(by_text), events, TextGate.rows(list(by_text.values()), events))
+        yield from self._evaluate([number for number in numbers if not self._rules[number].gates], events, None)
 
     def _evaluate(self, numbers: list[int], events: pl.DataFrame, rows: pl.Series | None) -> Iterable[tuple[int, pl.Series]]:
         """Each distinct term once, then the rules over those columns."""
-        if rows is not None and rows.is_empty():
+        if not numbers or (rows is not None and rows.is_empty()):
             return
         names: dict[Term, str] = {}
         for number in numbers:
             for term in terms(self._rules[number].node):
                 names.setdefault(term, f"term {len(names)}")
-        read = {name for term in names for name in fields(term)}
-        present = [name for name in events.columns if name in read]
-        some = events.select(present or events.columns[:1])  # one column at least, to keep the number of rows
+        some = _only(events, {name for term in names for name in fields(term)})
         frame = prepare(some if rows is None else some[rows], set(names))
         columns = frame.select(expression(term).alias(name) for term, name in names.items())
         results = columns.select(combine(self._rules[n].node, lambda term: pl.col(names[term])).alias(str(n)) for n in numbers)
@@ -126,3 +122,8 @@ class Detector:
             hits = results[str(number)].arg_true()
             if len(hits):
                 yield number, hits if rows is None else rows.gather(hits)
+
+
+def _only(events: pl.DataFrame, names: set[str]) -> pl.DataFrame:
+    """Those columns, as far as they are there; one column at least, to keep the number of rows."""
+    return events.select([name for name in events.columns if name in names] or events.columns[:1])

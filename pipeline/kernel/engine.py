@@ -1,4 +1,4 @@
-"""The kernel's spine: one file range in, gated events out. The same code in a test, in `hypervigil parse`, in a Spark task and in a stream."""
+"""The kernel's spine: one file range in, gated events out. The same code in a test, in `hypervigil parse` and in a Spark task."""
 
 from __future__ import annotations
 
@@ -25,15 +25,23 @@ c = pl.col
 BLOCK = 8 * 1024 * 1024  # bytes of text per batch
 
 # Records that no parser claims still become events, with header fields and the tag `unparsed`.
-UNKNOWN = ParserSpec(id="unknown", title="Unknown source", dataset="unknown", logsource={}, enable="-", detect=(Signature(pattern="."),),
-                     headers=("rfc5424", "bsd", "iso"))
+UNKNOWN = ParserSpec(
+    id="unknown",
+    title="Unknown source",
+    dataset="unknown",
+    logsource={},
+    enable="-",
+    detect=(Signature(pattern="."),),
+    headers=("rfc5424", "bsd", "iso"),
+)
 
 
 @dataclass(frozen=True)
 class Batch:
     """What one block of a file gave. raw lines = sum of events._lines + sum of quarantine.lines + blank lines, exactly.
 
-    `events`: flat ECS columns plus `_parser`, `_recognised`, `_lines`; `quarantine`: columns of gate.QUARANTINE_SCHEMA; `lines`: raw lines read.
+    `events`: flat ECS columns plus `_parser`, `_recognised`, `_lines`; `quarantine`: columns of
+    gate.QUARANTINE_SCHEMA; `lines`: raw lines read.
     """
 
     events: pl.DataFrame
@@ -65,8 +73,8 @@ class Engine:
     def process_file(self, path: str, start: int = 0, end: int | None = None, parser: str | None = None) -> Iterator[Batch]:
         """Events of the records that start in bytes [start, end) of a file, block by block.
 
-        A file that is not plain UTF-8 lines (compressed, UTF-16, octet-counted, one JSON document) is read whole whatever the range, which must
-        then start at 0. Raises InputError when the file cannot be read.
+        A file that is not plain UTF-8 lines (compressed, UTF-16, octet-counted, one JSON document) is read whole whatever the
+        range, which must then start at 0. Raises InputError when the file cannot be read.
         """
         info = files.describe(path)
         yield from self.process_text(info, files.open_text(info), start, end, parser)
@@ -104,7 +112,9 @@ class Engine:
     def _rules(self, name: str | None) -> RecordRules:
         specs = [self.spec(name)] if name else list(self.parsers.values())
         continuations = sorted({s.framing.continuation for s in specs if s.framing.continuation})
-        return RecordRules("|".join(f"(?:{r})" for r in continuations) or None, tuple(sorted({s.framing.join for s in specs if s.framing.join})))
+        return RecordRules(
+            "|".join(f"(?:{r})" for r in continuations) or None, tuple(sorted({s.framing.join for s in specs if s.framing.join}))
+        )
 
     def process_records(self, records: pl.DataFrame, lines: int, info: FileInfo, name: str | None) -> Batch:
         """Gate, parse, normalise and gate again one frame of records."""
@@ -133,9 +143,13 @@ class Engine:
         events = normalise(run_stages(decoded, spec).sort("_row"), spec, info.reference)
         unparsed = pl.concat_list(c("tags").fill_null([]), pl.lit(["unparsed"]))
         events = events.with_columns(
-            event_id(info.identity).alias("event.id"), c("raw").alias("event.original"), c("offset").alias("log.offset"),
+            event_id(info.identity).alias("event.id"),
+            c("raw").alias("event.original"),
+            c("offset").alias("log.offset"),
             pl.when(c("_recognised")).then(c("tags")).otherwise(unparsed).alias("tags"),
-            pl.lit(spec.id).alias("_parser"), c("lines").alias("_lines"))
+            pl.lit(spec.id).alias("_parser"),
+            c("lines").alias("_lines"),
+        )
         keep = {"_parser", "_recognised", "_lines", "_form", "raw", "offset", "lines"}
         return events.drop(n for n in events.columns if (n.startswith("_") or n == "valid") and n not in keep)
 
@@ -153,8 +167,15 @@ def _in_order(events: list[pl.DataFrame]) -> pl.DataFrame:
 def _quarantine(info: FileInfo, parser: str | None, rows: pl.DataFrame) -> pl.DataFrame:
     if rows.is_empty():
         return pl.DataFrame(schema=gate.QUARANTINE_SCHEMA)
-    return rows.select(event_id(info.identity).alias("id"), pl.lit(info.path).alias("path"), c("offset"), c("raw"), c("_reasons").alias("reasons"),
-                       pl.lit(parser).alias("parser"), c("lines").cast(pl.UInt32)).cast(gate.QUARANTINE_SCHEMA)  # type: ignore[arg-type]
+    return rows.select(
+        event_id(info.identity).alias("id"),
+        pl.lit(info.path).alias("path"),
+        c("offset"),
+        c("raw"),
+        c("_reasons").alias("reasons"),
+        pl.lit(parser).alias("parser"),
+        c("lines").cast(pl.UInt32),
+    ).cast(gate.QUARANTINE_SCHEMA)  # type: ignore[arg-type]
 
 
 @cache

@@ -144,7 +144,7 @@ def open_text(info: FileInfo) -> OpenFile:
 def spool(info: FileInfo, chunks: Iterator[bytes]) -> OpenFile:
     """Decompress, decode and unframe a stream into a temporary file of plain UTF-8 lines."""
     # The open file is handed to the caller, which closes it.
-    out = cast(BinaryIO, tempfile.SpooledTemporaryFile(max_size=64 << 20))  # noqa: SIM115
+    out = cast(BinaryIO, tempfile.SpooledTemporaryFile(max_size=64 << 20))
     decoder = codecs.getincrementaldecoder("utf-8-sig" if info.encoding.startswith("utf-8") else info.encoding)("replace")
     damage, first = None, True
     try:

@@ -30,8 +30,8 @@ class RecordRules:
 
 
 def split_lines(block: bytes, start: int) -> pl.DataFrame:
-    """Every line of a block: columns `raw` (text without line end), `offset` (i64, byte offset in the file), `valid` (bool, clean text: UTF-8 without
-    control bytes).
+    """Every line of a block: columns `raw` (text without line end), `offset` (i64, byte offset in the file), `valid` (bool, clean
+    text: UTF-8 without control bytes).
 
     Zero copy for valid UTF-8; a block with invalid bytes is decoded with replacement characters, offsets still those of the raw bytes.
     """
@@ -138,11 +138,16 @@ def _join_groups(records: pl.DataFrame, join: tuple[str, ...]) -> pl.DataFrame:
     key = pl.coalesce(pl.col("raw").str.extract(regex, 1) for regex in join)
     keyed = records.with_columns(key.alias("_key"), pl.int_range(pl.len(), dtype=pl.UInt32).alias("_row"))
     chains = keyed.filter(pl.col("_key").is_not_null()).with_columns(
-        (pl.col("offset") - pl.col("offset").shift().over("_key") <= JOIN_WINDOW).fill_null(False).alias("_chained"))
-    groups = chains.with_columns(
-        pl.when(~pl.col("_chained")).then(pl.col("_row")).forward_fill().over("_key").alias("_group")).select("_row", "_group")
-    return keyed.join(groups, on="_row", how="left", maintain_order="left").with_columns(
-        pl.coalesce("_group", "_row").alias("_group")).drop("_key", "_row")
+        (pl.col("offset") - pl.col("offset").shift().over("_key") <= JOIN_WINDOW).fill_null(False).alias("_chained")
+    )
+    groups = chains.with_columns(pl.when(~pl.col("_chained")).then(pl.col("_row")).forward_fill().over("_key").alias("_group")).select(
+        "_row", "_group"
+    )
+    return (
+        keyed.join(groups, on="_row", how="left", maintain_order="left")
+        .with_columns(pl.coalesce("_group", "_row").alias("_group"))
+        .drop("_key", "_row")
+    )
 
 
 def _merge(records: pl.DataFrame) -> pl.DataFrame:
@@ -151,6 +156,9 @@ def _merge(records: pl.DataFrame) -> pl.DataFrame:
     alone = records.filter(size == 1)
     if alone.height == records.height:
         return records.drop("_group")
-    merged = records.filter(size > 1).group_by("_group", maintain_order=True).agg(
-        pl.col("raw").str.join("\n"), pl.col("offset").first(), pl.col("valid").all(), pl.col("lines").sum(), pl.col("last").last())
+    merged = (
+        records.filter(size > 1)
+        .group_by("_group", maintain_order=True)
+        .agg(pl.col("raw").str.join("\n"), pl.col("offset").first(), pl.col("valid").all(), pl.col("lines").sum(), pl.col("last").last())
+    )
     return pl.concat([alone.drop("_group"), merged.select(alone.drop("_group").columns)]).sort("offset")

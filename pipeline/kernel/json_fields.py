@@ -16,7 +16,10 @@ _SAMPLE = 64
 
 
 def read_paths(events: pl.DataFrame, on: str, fields: dict[str, str]) -> pl.DataFrame:
-    """Add one text column per path (objects and arrays as compact JSON text, JSON null as null). Existing values are kept where the path is absent."""
+    """Add one text column per path (objects and arrays as compact JSON text, JSON null as null).
+
+    Existing values are kept where the path is absent.
+    """
     if on not in events.columns:
         return events
     text = events.get_column(on)

@@ -15,7 +15,7 @@ Mask = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 
 def split_json(document: bytes) -> pl.DataFrame:
-    """The records of a document: columns `raw`, `offset` (i64), `valid` (bool: complete and UTF-8), `lines` (u32, 1: a record is the line here).
+    """The records of a document: columns `raw`, `offset` (i64), `valid` (bool: complete and UTF-8), `lines` (u32, 1 each).
 
     Text that belongs to no record (garbage, an object cut at the end) becomes a record with `valid` false, so that nothing is lost.
     """
@@ -33,9 +33,15 @@ def split_json(document: bytes) -> pl.DataFrame:
     if not rows and document.strip():
         rows.append((0, len(document), False))
     texts = [_text(document[a:b]) for a, b, _ in rows]
-    return pl.DataFrame({"raw": [t for t, _ in texts], "offset": [a for a, _, _ in rows], "valid": [ok and clean for (_, _, ok), (_, clean)
-                         in zip(rows, texts, strict=True)], "lines": [1] * len(rows)},
-                        schema={"raw": pl.String, "offset": pl.Int64, "valid": pl.Boolean, "lines": pl.UInt32})
+    return pl.DataFrame(
+        {
+            "raw": [t for t, _ in texts],
+            "offset": [a for a, _, _ in rows],
+            "valid": [ok and clean for (_, _, ok), (_, clean) in zip(rows, texts, strict=True)],
+            "lines": [1] * len(rows),
+        },
+        schema={"raw": pl.String, "offset": pl.Int64, "valid": pl.Boolean, "lines": pl.UInt32},
+    )
 
 
 def _text(data: bytes) -> tuple[str, bool]:

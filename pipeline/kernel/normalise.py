@@ -9,17 +9,27 @@ import polars as pl
 
 from ..schema import BY_NAME, ECS_VERSION, Column, arrow_schema, tree
 from .ops import constant
-from .patterns import IPV4, IPV6
+from .patterns import IPV6
 from .spec import ParserSpec
 from .times import UTC_US, parse_times
 
 c = pl.col
-_IP = f"^(?:{IPV4}|{IPV6})$".replace(r"\d", "[0-9]")
-_RELATED = {"related.ip": ("source.ip", "destination.ip", "host.ip"),
-            "related.user": ("user.name", "user.effective.name", "user.target.name"),
-            "related.hosts": ("host.name", "observer.name", "source.domain", "destination.domain")}
-_TYPES: dict[str, Any] = {"keyword": pl.String, "text": pl.String, "ip": pl.String, "long": pl.Int64, "double": pl.Float64,
-                          "boolean": pl.Boolean, "date": UTC_US}
+_OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_IP = rf"^(?:(?:::ffff:)?{_OCTET}(?:\.{_OCTET}){{3}}|{IPV6})$".replace(r"\d", "[0-9]")
+_RELATED = {
+    "related.ip": ("source.ip", "destination.ip", "host.ip"),
+    "related.user": ("user.name", "user.effective.name", "user.target.name"),
+    "related.hosts": ("host.name", "observer.name", "source.domain", "destination.domain"),
+}
+_TYPES: dict[str, Any] = {
+    "keyword": pl.String,
+    "text": pl.String,
+    "ip": pl.String,
+    "long": pl.Int64,
+    "double": pl.Float64,
+    "boolean": pl.Boolean,
+    "date": UTC_US,
+}
 
 
 def normalise(events: pl.DataFrame, spec: ParserSpec, reference: datetime) -> pl.DataFrame:
@@ -30,13 +40,15 @@ def normalise(events: pl.DataFrame, spec: ParserSpec, reference: datetime) -> pl
     defaults = {"ecs.version": ECS_VERSION, "event.kind": "event", "event.dataset": spec.dataset} | spec.set
     missing = {k: v for k, v in defaults.items() if k not in events.columns}
     partial = {k: v for k, v in defaults.items() if k in events.columns}
-    events = events.with_columns(*(constant(v).cast(dtype(BY_NAME[k])).alias(k) for k, v in missing.items()),
-                                 *(c(k).fill_null(constant(v)).alias(k) for k, v in partial.items()))
+    events = events.with_columns(
+        *(constant(v).cast(dtype(BY_NAME[k])).alias(k) for k, v in missing.items()),
+        *(c(k).fill_null(constant(v)).alias(k) for k, v in partial.items()),
+    )
     return _related(events)
 
 
 def _times(events: pl.DataFrame, timezone: str, reference: datetime) -> pl.DataFrame:
-    """@timestamp is the innermost time of the record; the header's, where it differs, is event.created; without any, the file's own time."""
+    """@timestamp is the innermost time of the record; the header's, where it differs, is event.created; without any, the file's time."""
     none = pl.lit(None, UTC_US)
     outer = parse_times(events.get_column("_header_time"), timezone, reference) if "_header_time" in events.columns else None
     inner = parse_times(events.get_column("@timestamp"), timezone, reference) if "@timestamp" in events.columns else None
@@ -55,8 +67,11 @@ def _syslog(events: pl.DataFrame) -> pl.DataFrame:
     columns = []
     if "log.syslog.priority" in events.columns:
         priority = c("log.syslog.priority").cast(pl.Int64, strict=False)
-        columns += [priority.alias("log.syslog.priority"), (priority // 8).alias("log.syslog.facility.code"),
-                    (priority % 8).alias("log.syslog.severity.code")]
+        columns += [
+            priority.alias("log.syslog.priority"),
+            (priority // 8).alias("log.syslog.facility.code"),
+            (priority % 8).alias("log.syslog.severity.code"),
+        ]
     if "log.syslog.hostname" in events.columns:
         name = c("log.syslog.hostname")
         columns.append((pl.coalesce("host.name", name) if "host.name" in events.columns else name).alias("host.name"))
@@ -78,11 +93,19 @@ def _addresses(events: pl.DataFrame) -> pl.DataFrame:
         logged = pl.coalesce(names).str.strip_chars("[]")
         bare = logged.str.replace(r"^::ffff:(\d)", "$1")
         is_ip = logged.str.contains(_IP)
-        domain = pl.coalesce(f"{side}.domain", pl.when(~is_ip).then(logged)) if f"{side}.domain" in events.columns else pl.when(~is_ip).then(logged)
-        rows = events.filter(some).select("_row", bare.alias(f"{side}.address"), pl.when(is_ip).then(bare).alias(f"{side}.ip"),
-                                          domain.alias(f"{side}.domain"))
-        events = events.drop(*names, f"{side}.domain", strict=False).join(rows, on="_row", how="left", maintain_order="left") if not some.all() \
+        domain = (
+            pl.coalesce(f"{side}.domain", pl.when(~is_ip).then(logged))
+            if f"{side}.domain" in events.columns
+            else pl.when(~is_ip).then(logged)
+        )
+        rows = events.filter(some).select(
+            "_row", bare.alias(f"{side}.address"), pl.when(is_ip).then(bare).alias(f"{side}.ip"), domain.alias(f"{side}.domain")
+        )
+        events = (
+            events.drop(*names, f"{side}.domain", strict=False).join(rows, on="_row", how="left", maintain_order="left")
+            if not some.all()
             else events.drop(*names, f"{side}.domain", strict=False).hstack(rows.drop("_row"))
+        )
     return events
 
 
@@ -100,13 +123,16 @@ def _users(events: pl.DataFrame) -> pl.DataFrame:
         user = parts.struct.field("n")
         given = [domain] if domain in events.columns else []
         rows = events.filter(odd).select(
-            "_row", pl.when(user.is_null()).then(value).when((user != "") & (user != "-")).then(user).alias("_name"),
-            pl.coalesce(*given, parts.struct.field("d"), parts.struct.field("u")).alias("_domain"))
+            "_row",
+            pl.when(user.is_null()).then(value).when((user != "") & (user != "-")).then(user).alias("_name"),
+            pl.coalesce(*given, parts.struct.field("d"), parts.struct.field("u")).alias("_domain"),
+        )
         joined = events.join(rows, on="_row", how="left", maintain_order="left")
         mask = pl.lit(odd)
         events = joined.with_columns(
             pl.when(mask).then(c("_name")).otherwise(c(name)).alias(name),
-            (pl.coalesce("_domain", domain) if given else c("_domain")).alias(domain)).drop("_name", "_domain")
+            (pl.coalesce("_domain", domain) if given else c("_domain")).alias(domain),
+        ).drop("_name", "_domain")
     return events
 
 
@@ -147,9 +173,13 @@ def _related(events: pl.DataFrame) -> pl.DataFrame:
         if len(have) == 1 and not isinstance(rows.schema[have[0]], pl.List):
             values = rows.select("_row", pl.concat_list(c(have[0])).alias(target))
         else:
-            values = rows.select("_row", pl.concat_list(
-                c(n).fill_null([]) if isinstance(rows.schema[n], pl.List) else c(n) for n in have).list.drop_nulls()
-                .list.unique(maintain_order=True).alias(target))
+            values = rows.select(
+                "_row",
+                pl.concat_list(c(n).fill_null([]) if isinstance(rows.schema[n], pl.List) else c(n) for n in have)
+                .list.drop_nulls()
+                .list.unique(maintain_order=True)
+                .alias(target),
+            )
         events = events.hstack(values.drop("_row")) if some.all() else events.join(values, on="_row", how="left", maintain_order="left")
     return events
 

@@ -42,8 +42,7 @@ def _map(options: dict[str, Any], read: Callable[[str], pl.Expr]) -> dict[str, p
     source = read(options.get("from", options["field"]))
     default = options["default"] if "default" in options else None
     keys = [str(k).lower() if isinstance(k, bool) else str(k) for k in options["values"]]
-    mapped = source.replace_strict(keys, list(options["values"].values()), default=default,
-                                   return_dtype=_value_type(options["values"]))
+    mapped = source.replace_strict(keys, list(options["values"].values()), default=default, return_dtype=_value_type(options["values"]))
     return {options["field"]: mapped if "default" in options else pl.coalesce(mapped, read(options["field"]))}
 
 
@@ -140,8 +139,22 @@ def _epoch(options: dict[str, Any], read: Callable[[str], pl.Expr]) -> dict[str,
     return {options["field"]: pl.coalesce(text, read(options["field"]))}
 
 
-OPS: dict[str, Op] = {"set": _set, "copy": _copy, "map": _map, "format": _format, "extract": _extract, "extract_all": _extract_all,
-                      "replace": _replace, "lower": _lower, "upper": _upper, "hex": _hex, "strip": _strip, "split": _split, "join": _join, "epoch": _epoch}
+OPS: dict[str, Op] = {
+    "set": _set,
+    "copy": _copy,
+    "map": _map,
+    "format": _format,
+    "extract": _extract,
+    "extract_all": _extract_all,
+    "replace": _replace,
+    "lower": _lower,
+    "upper": _upper,
+    "hex": _hex,
+    "strip": _strip,
+    "split": _split,
+    "join": _join,
+    "epoch": _epoch,
+}
 
 
 def check_op(op: dict[str, Any]) -> None:

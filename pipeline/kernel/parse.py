@@ -81,8 +81,10 @@ def _forms(events: pl.DataFrame, stage: Stage) -> pl.DataFrame:
         return events
     if stage.dispatch is None:
         return _race(events, stage, stage.forms)
-    by_program = {program: tuple(f for f in stage.forms if not f.programs or program in f.programs)
-                  for program in {p for f in stage.forms for p in f.programs}}
+    by_program = {
+        program: tuple(f for f in stage.forms if not f.programs or program in f.programs)
+        for program in {p for f in stage.forms for p in f.programs}
+    }
     for_all = tuple(f for f in stage.forms if not f.programs)
     program = read(events, stage.dispatch).str.to_lowercase()
     keyed = events.with_columns(pl.when(program.is_in(list(by_program))).then(program).alias("_program"))
@@ -120,7 +122,9 @@ def _literal_rows(text: pl.Series, forms: tuple[Form, ...]) -> dict[str, Rows]:
     literals = sorted({form.compiled.literal for form in forms if form.compiled.literal})
     if not literals:
         return {}
-    found = pl.DataFrame({"literal": text.str.extract_many(literals, overlapping=True)}).with_row_index("row").explode("literal").drop_nulls()
+    found = (
+        pl.DataFrame({"literal": text.str.extract_many(literals, overlapping=True)}).with_row_index("row").explode("literal").drop_nulls()
+    )
     parts = found.unique(maintain_order=True).partition_by("literal", as_dict=True, include_key=False)
     return {str(literal): part.get_column("row").to_numpy() for (literal,), part in parts.items()}
 
@@ -148,12 +152,18 @@ def _table(events: pl.DataFrame, stage: Stage, spec: ParserSpec) -> pl.DataFrame
         return events
     table = spec.table(stage.table)
     fields = [name for name in table.columns if name != "_key"]
-    joined = events.join(table.rename({n: f"_table_{n}" for n in fields}).with_columns(pl.lit(True).alias("_known")), left_on=stage.key,
-                         right_on="_key", how="left", maintain_order="left")
+    joined = events.join(
+        table.rename({n: f"_table_{n}" for n in fields}).with_columns(pl.lit(True).alias("_known")),
+        left_on=stage.key,
+        right_on="_key",
+        how="left",
+        maintain_order="left",
+    )
     filled = [pl.coalesce(c(n), c(f"_table_{n}")).alias(n) if n in events.columns else c(f"_table_{n}").alias(n) for n in fields]
     known = c("_known").fill_null(False)
     return joined.with_columns(*filled, *([] if stage.envelope else [(c("_recognised") | known).alias("_recognised")])).drop(
-        "_known", *(f"_table_{n}" for n in fields))
+        "_known", *(f"_table_{n}" for n in fields)
+    )
 
 
 def _key_values(events: pl.DataFrame, stage: Stage) -> pl.DataFrame:

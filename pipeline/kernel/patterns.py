@@ -40,10 +40,15 @@ LIBRARY: dict[str, tuple[str, str]] = {
     "UNQUOTED": (r"[^\"']+", "web 01"),
     "PATH": (r"(?:/[^\s'\",;:()<>\[\]]*)", "/vmfs/volumes/ds1/web01/web01.vmx"),
     "ISO": (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,:]\d+)?(?:\s?(?:Z|UTC|[+-]\d\d:?\d\d))?", "2026-03-01T10:00:00.123Z"),
-    "SYSLOGTIME": (r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\s{1,2}\d{1,2}(?: \d{4})? \d\d:\d\d:\d\d(?:\.\d+)?", "Mar  4 10:00:00"),
+    "SYSLOGTIME": (
+        r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\s{1,2}\d{1,2}(?: \d{4})? \d\d:\d\d:\d\d(?:\.\d+)?",
+        "Mar  4 10:00:00",
+    ),
     "HTTPTIME": (r"\d{1,2}/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}", "11/May/2023:10:22:24 +0000"),
-    "LEVEL": (r"(?i:verbose|trivia|debug|info|information|notice|warning|warn|error|err|critical|crit|alert|emerg|emergency|panic|fatal|trace)",
-              "warning"),
+    "LEVEL": (
+        r"(?i:verbose|trivia|debug|info|information|notice|warning|warn|error|err|critical|crit|alert|emerg|emergency|panic|fatal|trace)",
+        "warning",
+    ),
 }
 
 _REFERENCE = re.compile(r"%\{(\w+)(?::([@\w.]+))?\}")

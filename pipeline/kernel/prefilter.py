@@ -20,10 +20,10 @@ SHORTEST_TEXT = 3  # a shorter text is in too many rows to be worth a pass
 
 @dataclass(frozen=True)
 class EqualityGate:
-    """The field's lower-cased text must be one of `values`."""
+    """The field's lower-cased text must be one of `texts`."""
 
     field: str
-    values: frozenset[str]
+    texts: frozenset[str]
 
     @staticmethod
     def split(gates: Mapping[int, EqualityGate], events: pl.DataFrame) -> Iterable[tuple[list[int], pl.Series]]:
@@ -33,7 +33,7 @@ class EqualityGate:
             return
         rules_of: dict[str, list[int]] = {}
         for number, gate in gates.items():
-            for value in gate.values:
+            for value in gate.texts:
                 rules_of.setdefault(value, []).append(number)
         column = events[field].cast(pl.String)
         present = column.unique().drop_nulls()
@@ -74,8 +74,31 @@ class TextGate:
 Gate = EqualityGate | TextGate
 
 
-def gate_of(node: Node) -> Gate | None:
-    """The best gate of a tree: required values first, then required texts, else none."""
+def gates_of(node: Node) -> tuple[Gate, ...]:
+    """Gates one of which every matching row passes; none if some row could match without passing any.
+
+    One gate for the whole tree where there is one; else one for each branch of an `or`.
+    """
+    whole = _gate(node)
+    if whole or isinstance(node, Term) or node.kind == "not":
+        return (whole,) if whole else ()
+    parts = [gates_of(part) for part in node.parts]
+    if node.kind == "all":
+        return min(filter(None, parts), key=len, default=())
+    return _merged(gate for part in parts for gate in part) if all(parts) else ()
+
+
+def _merged(gates: Iterable[Gate]) -> tuple[Gate, ...]:
+    """Gates of one kind and field as one."""
+    merged: dict[tuple[type[Gate], str], frozenset[str]] = {}
+    for gate in gates:
+        key = (type(gate), gate.field)
+        merged[key] = merged.get(key, frozenset()) | gate.texts
+    return tuple(kind(field, texts) for (kind, field), texts in merged.items())
+
+
+def _gate(node: Node) -> Gate | None:
+    """The best gate that a tree has as a whole: required values first, then required texts."""
     for field in SHORT_FIELDS:
         values = _required(node, field, ("equals",))
         if values is not None:

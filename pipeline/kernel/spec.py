@@ -20,6 +20,8 @@ When = dict[str, str | int | list[str | int]]
 
 
 class Strict(BaseModel):
+    """A model that refuses unknown keys."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -113,7 +115,9 @@ class Stage(Strict):
 
     @model_validator(mode="after")
     def _one_kind(self) -> Stage:
-        kinds = [k for k, v in (("forms", self.forms), ("table", self.table), ("json", self.json_), ("kv", self.kv), ("ops", self.ops)) if v]
+        kinds = [
+            k for k, v in (("forms", self.forms), ("table", self.table), ("json", self.json_), ("kv", self.kv), ("ops", self.ops)) if v
+        ]
         if len(kinds) != 1:
             raise ValueError(f"stage {self.name!r} must have exactly one of forms, table, json, kv, ops; it has {kinds or 'none'}")
         if self.table and not self.key:
@@ -177,8 +181,7 @@ def _read_table(path: Path) -> pl.DataFrame:
         if row[0] in seen:
             raise ContentError(f"key {row[0]!r} twice (first on line {seen[row[0]]})", path, number)
         seen[row[0]] = number
-    columns = {"_key": [row[0] for row in rows]} | {
-        name: [row[i] or None for row in rows] for i, name in enumerate(header) if i}
+    columns = {"_key": [row[0] for row in rows]} | {name: [row[i] or None for row in rows] for i, name in enumerate(header) if i}
     frame = pl.DataFrame(columns, schema={name: pl.String for name in columns})
     return frame.with_columns(pl.col(n).str.split(";") for n in header[1:] if n in BY_NAME and BY_NAME[n].many)
 

@@ -47,9 +47,16 @@ def parse_times(text: pl.Series, timezone: str, reference: datetime) -> pl.Serie
         done.append(_formats(rest.filter(mine), formats, zoned, timezone))
         rest = rest.filter(~mine)
     times = pl.concat(done)
-    others = pl.DataFrame({"i": pl.int_range(len(text), dtype=pl.get_index_type(), eager=True)}).join(
-        times, on="i", how="left", maintain_order="left").get_column("time")
-    return pl.DataFrame({"t": text, "others": others}).select(pl.when(pl.lit(zulu)).then(_zulu()).otherwise(c("others")).alias("time")).to_series()
+    others = (
+        pl.DataFrame({"i": pl.int_range(len(text), dtype=pl.get_index_type(), eager=True)})
+        .join(times, on="i", how="left", maintain_order="left")
+        .get_column("time")
+    )
+    return (
+        pl.DataFrame({"t": text, "others": others})
+        .select(pl.when(pl.lit(zulu)).then(_zulu()).otherwise(c("others")).alias("time"))
+        .to_series()
+    )
 
 
 def _is_zulu() -> pl.Expr:
@@ -65,22 +72,33 @@ def _zulu() -> pl.Expr:
 
 
 def _iso(frame: pl.DataFrame, timezone: str) -> pl.DataFrame:
-    """`YYYY-MM-DD[T ]HH:MM:SS[.,:]fraction zone`: fixed places for the date, the tail split by hand (a general format is three times slower)."""
+    """`YYYY-MM-DD[T ]HH:MM:SS[.,:]fraction zone`: fixed places for the date, the tail split by hand, which is faster."""
     stamp = pl.concat_str(c("t").str.slice(0, 10), c("t").str.slice(11, 8), separator="T")
     whole = stamp.str.to_datetime("%Y-%m-%dT%H:%M:%S", time_unit="us", strict=False)
     parts = frame.select("i", whole.alias("whole"), c("t").str.slice(19).alias("tail"))
     fraction = c("tail").str.extract(r"^[.,:](\d{1,9})")
     micros = (pl.lit("0.") + fraction).cast(pl.Float64).mul(1e6).round().cast(pl.Int64).fill_null(0)
     parts = parts.with_columns((c("whole") + pl.duration(microseconds=micros)).alias("local"))
-    utc = c("tail").str.ends_with("Z") | c("tail").str.ends_with("UTC") | c("tail").str.ends_with("+00:00") | c("tail").str.ends_with("+0000")
+    utc = (
+        c("tail").str.ends_with("Z") | c("tail").str.ends_with("UTC") | c("tail").str.ends_with("+00:00") | c("tail").str.ends_with("+0000")
+    )
     zulu, rest = parts.filter(utc), parts.filter(~utc)
     offset = c("tail").str.extract_groups(r"([+-])(\d\d):?(\d\d)$")
-    minutes = ((offset.struct.field("2").cast(pl.Int64) * 60 + offset.struct.field("3").cast(pl.Int64))
-               * pl.when(offset.struct.field("1") == "-").then(-1).otherwise(1))
-    return pl.concat([
-        zulu.select("i", c("local").dt.replace_time_zone("UTC").alias("time")),
-        rest.select("i", pl.when(minutes.is_not_null()).then((c("local") - pl.duration(minutes=minutes)).dt.replace_time_zone("UTC"))
-                    .otherwise(_zone(c("local"), timezone)).alias("time"))])
+    minutes = (offset.struct.field("2").cast(pl.Int64) * 60 + offset.struct.field("3").cast(pl.Int64)) * pl.when(
+        offset.struct.field("1") == "-"
+    ).then(-1).otherwise(1)
+    return pl.concat(
+        [
+            zulu.select("i", c("local").dt.replace_time_zone("UTC").alias("time")),
+            rest.select(
+                "i",
+                pl.when(minutes.is_not_null())
+                .then((c("local") - pl.duration(minutes=minutes)).dt.replace_time_zone("UTC"))
+                .otherwise(_zone(c("local"), timezone))
+                .alias("time"),
+            ),
+        ]
+    )
 
 
 def _zone(local: pl.Expr, timezone: str) -> pl.Expr:
@@ -95,7 +113,9 @@ def _syslog(frame: pl.DataFrame, timezone: str, reference: datetime) -> pl.DataF
     clock = text.str.replace(r"^(\S+ \d+) \d{4} ", "$1 ")
 
     def at(value: pl.Expr) -> pl.Expr:
-        return pl.concat_str(value.cast(pl.String), clock, separator=" ").str.to_datetime("%Y %b %d %H:%M:%S%.f", time_unit="us", strict=False)
+        return pl.concat_str(value.cast(pl.String), clock, separator=" ").str.to_datetime(
+            "%Y %b %d %H:%M:%S%.f", time_unit="us", strict=False
+        )
 
     now = pl.lit(reference.replace(tzinfo=None))
     guesses = [at(pl.lit(reference.year + shift)) for shift in (0, -1, 1)]

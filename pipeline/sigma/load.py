@@ -9,7 +9,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 from sigma.exceptions import SigmaError
 from sigma.modifiers import SigmaWideModifier, modifier_mapping
@@ -17,6 +16,7 @@ from sigma.rule import SigmaDetection, SigmaRule
 
 from .. import content
 from ..errors import ContentError
+from .documents import SPECIFICATION, Document, KeyPath, read_documents
 
 # The specification has this name for `wide`; pySigma 1.5.1 does not know it.
 modifier_mapping.setdefault("utf16le", SigmaWideModifier)
@@ -24,7 +24,6 @@ modifier_mapping.setdefault("utf16le", SigmaWideModifier)
 Threat = Literal[
     "vm-escape", "vm-hopping", "hyperjacking", "hardening", "east-west", "vswitch", "sprawl", "stale", "noisy-neighbour",
     "management-plane", "side-channel", "physical-separation", "ransomware-chain"]
-KeyPath = tuple[str | int, ...]
 
 
 class _Strict(BaseModel):
@@ -65,33 +64,6 @@ class Cases(_Strict):
     """A `<rule>.cases.yaml`."""
 
     cases: tuple[Case, ...]
-
-
-@dataclass(frozen=True)
-class Document:
-    """One YAML document: its data, its file, and the line of every key."""
-
-    path: Path
-    data: dict[str, Any]
-    lines: Mapping[KeyPath, int] = field(repr=False, compare=False)
-
-    def line(self, *keys: str | int) -> int | None:
-        """Line of a key, or of its nearest ancestor that is there."""
-        return next((self.lines[keys[:n]] for n in range(len(keys), -1, -1) if keys[:n] in self.lines), None)
-
-    def at(self, *keys: str | int) -> Any:
-        """The value at a key path; None if it is not there (keys of `lines` are as written, those of `data` may be typed)."""
-        value: Any = self.data
-        for key in keys:
-            try:
-                value = value[key]
-            except (LookupError, TypeError):
-                return None
-        return value
-
-    def error(self, message: str, *keys: str | int, hint: str | None = None) -> ContentError:
-        """A ContentError at a key of this document, naming the rule."""
-        return ContentError(f"rule {str(self.data.get('title', '?'))!r}: {message}", self.path, self.line(*keys), hint)
 
 
 @dataclass(frozen=True)
@@ -174,54 +146,6 @@ def load_cases(rule: Rule) -> tuple[Case, ...]:
     return content.read_model(rule.cases_path, Cases).cases if rule.cases_path.exists() else ()
 
 
-# --- YAML with lines --------------------------------------------------------------------------------------------------------
-
-
-_YAML = "look at brackets, indentation and quotes on this line and the one before"
-
-
-def read_documents(text: str, path: Path) -> Iterator[Document]:
-    """The mappings of a YAML stream. Raises ContentError on bad syntax, on a duplicate key, and on anything but a mapping."""
-    loader = yaml.CSafeLoader(text)
-    try:
-        while loader.check_node():
-            node = loader.get_node()
-            if not isinstance(node, yaml.MappingNode):
-                raise ContentError("a rule must be a mapping", path, node.start_mark.line + 1 if node else 1, _SPECIFICATION)
-            lines = dict(_lines(node, (), path, set()))
-            yield Document(path, loader.construct_document(node), lines)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        raise ContentError(f"not valid YAML: {error.problem}", path, mark.line + 1 if mark else 1, _YAML) from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ContentError(f"not valid YAML: {error}", path, 1, _YAML) from None
-    finally:
-        loader.dispose()
-
-
-def _lines(node: yaml.Node, keys: KeyPath, path: Path, seen: set[int]) -> Iterator[tuple[KeyPath, int]]:
-    """(key path, line) of every key and list item; a node reached again through an alias is not entered twice."""
-    yield keys, node.start_mark.line + 1
-    if id(node) in seen:
-        return
-    seen.add(id(node))
-    if isinstance(node, yaml.MappingNode):
-        first: dict[str, int] = {}
-        for key, value in node.value:
-            line = key.start_mark.line + 1
-            if not isinstance(key, yaml.ScalarNode):
-                raise ContentError("a key must be plain text", path, line, _YAML)
-            if key.value in first:
-                raise ContentError(f"duplicate key {key.value!r} (first on line {first[key.value]})", path, line,
-                                   "one of the two would be lost: merge them")
-            first[key.value] = line
-            yield from _lines(value, (*keys, key.value), path, seen)
-            yield (*keys, key.value), line
-    elif isinstance(node, yaml.SequenceNode):
-        for number, item in enumerate(node.value):
-            yield from _lines(item, (*keys, number), path, seen)
-
-
 # --- a rule from a document ---------------------------------------------------------------------------------------------------
 
 _KEY_OF_ERROR = {"SigmaLevelError": "level", "SigmaStatusError": "status", "SigmaIdentifierError": "id", "SigmaTagError": "tags",
@@ -231,8 +155,8 @@ _KEY_OF_ERROR = {"SigmaLevelError": "level", "SigmaStatusError": "status", "Sigm
 _HINTS = {"level": "informational, low, medium, high or critical", "status": "experimental, test or stable", "date": "yyyy-mm-dd",
           "id": "a UUID: python -c 'import uuid; print(uuid.uuid4())'", "tags": "a list such as [attack.t1685]",
           "detection": "a detection holds selections and a `condition`", "logsource": "such as {product: vmware, service: esxi}"}
-_SPECIFICATION = "see https://sigmahq.io/docs/basics/rules.html"
-_CUSTOM = "custom holds threat, evidence (a list of {kind: documented|captured|assumed, source, value}), blind_spots, response, attack_v18, explain"
+_CUSTOM = ("custom holds threat, evidence (a list of {kind: documented|captured|assumed, source, value}), blind_spots, response, "
+           "attack_v18, explain")
 
 
 # pySigma lets errors of Python through on values of a wrong shape
@@ -250,12 +174,12 @@ def _rule(document: Document) -> tuple[Rule | None, list[ContentError]]:
     try:
         sigma = SigmaRule.from_dict(document.data, collect_errors=True)
     except _REFUSALS as error:
-        return None, errors or [document.error(f"not a Sigma rule: {error}", hint=_SPECIFICATION)]
+        return None, errors or [document.error(f"not a Sigma rule: {error}", hint=SPECIFICATION)]
     located = bool(errors)  # what pySigma says of the detection is then known already, and with its line
     for refusal in sigma.errors:
         key = _KEY_OF_ERROR.get(type(refusal).__name__, "detection")
         if key != "detection" or not located:
-            errors.append(document.error(str(refusal), key, hint=_HINTS.get(key, _SPECIFICATION)))
+            errors.append(document.error(str(refusal), key, hint=_HINTS.get(key, SPECIFICATION)))
     if errors:
         return None, errors
     return _carry(sigma, custom, document), []

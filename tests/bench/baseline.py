@@ -18,7 +18,8 @@ from typing import Any, BinaryIO
 import orjson
 
 HEADER = re.compile(r"<(\d+)>(\S+) (\S+) ([^\s\[:]+)(?:\[(\d+)\])?: +(.*)", re.DOTALL)
-ENVELOPE = re.compile(r"(\w+) (\w+)\[(\w+)\] \[Originator@\d+ sub=(.+?)(?: opID=([^\s\]]+))?(?: user=([^\]]+))?\] (.*)", re.DOTALL)
+ENVELOPE = re.compile(r"(\w+) \w+\[(\w+)\] \[Originator@\d+ sub=([^\s\]]+(?: Req \d+)?)"
+                      r"(?: opID=([^\s\]]+))?(?: user=([^\]]+))?[^\]]*\] (.*)", re.DOTALL)
 WORLD = re.compile(r"cpu(\d+):(\d+)(?: opID=(\w+))?\)(.*)", re.DOTALL)
 
 
@@ -42,16 +43,18 @@ def form(pattern: str, action: str, category: str, type_: str, outcome: str | No
 
 HOSTD = (
     form(r"Task Created : haTask-(?P<vm__id>\d+)-(?P<vmware__task>\S+)", "task-created", "configuration", "change"),
-    form(r"Task Completed : haTask-(?P<vm__id>\d+)-(?P<vmware__task>\S+) Status (?P<event__reason>\w+)", "task-completed", "configuration", "change"),
+    form(r"Task Completed : haTask-(?P<vm__id>\d+)-(?P<vmware__task>\S+) Status (?P<event__reason>\w+)",
+         "task-completed", "configuration", "change"),
     form(r"State Transition \((?P<vmware__old_state>\w+) -> (?P<vmware__new_state>\w+)\)", "state-transition", "host", "change"),
     form(r"Event (?P<event__sequence>\d+) : User (?P<user__name>\S+)@(?P<source__ip>\S+) logged in as (?P<user_agent__original>.+)",
          "UserLoginSessionEvent", "authentication", "start", "success"),
-    form(r"Event (?P<event__sequence>\d+) : User (?P<user__name>\S+)@(?P<source__ip>\S+) logged out \(login time: (?P<vmware__login_time>.+?), "
-         r"number of API invocations: (?P<vmware__api_calls>\d+), user agent: (?P<user_agent__original>.+)\)", "UserLogoutSessionEvent",
-         "authentication", "end"),
+    form(r"Event (?P<event__sequence>\d+) : User (?P<user__name>\S+)@(?P<source__ip>\S+) logged out \(login time: "
+         r"(?P<vmware__login_time>.+?), number of API invocations: (?P<vmware__api_calls>\d+), user agent: (?P<user_agent__original>.+)\)",
+         "UserLogoutSessionEvent", "authentication", "end"),
 )
 VPXA = (
-    form(r"RecordOp ASSIGN: (?P<vmware__property>\S+), (?P<vm__id>\w+)\. Sent notification immediately", "property-changed", "host", "info"),
+    form(r"RecordOp ASSIGN: (?P<vmware__property>\S+), (?P<vm__id>\w+)\. Sent notification immediately",
+         "property-changed", "host", "info"),
     form(r"\[VpxLRO\] -- BEGIN (?P<vmware__lro>\S+) -- (?P<vmware__target>\S+) -- (?P<vmware__method>\S+) -- (?P<vmware__session_id>\S+)",
          "lro-begin", "host", "info"),
     form(r"\[VpxLRO\] -- FINISH (?P<vmware__lro>\S+)", "lro-finish", "host", "info"),
@@ -64,9 +67,14 @@ VMKERNEL = (
     form(r'ScsiDeviceIO: \d+: Cmd\(\w+\) (?P<vmware__scsi__command>\w+), CmdSN \w+ from world (?P<vmware__scsi__world>\d+) to dev '
          r'"(?P<vmware__device>[^"]+)" failed (?P<error__message>.+)', "scsi-command-failed", "host", "error"),
 )
-VOBD = (form(r"\[(?P<vmware__correlator>\w+)\] (?P<vmware__uptime>\d+)us: \[(?P<event__code>[\w.]+)\] (?P<event__reason>.+)", "vob", "host", "info"),)
-SSHD = (form(r"Accepted (?P<vmware__method>\S+) for (?P<user__name>\S+) from (?P<source__ip>\S+) port (?P<source__port>\d+)", "ssh-login",
-             "authentication", "start", "success"),)
+VOBD = (
+    form(r"\[(?P<vmware__correlator>\w+)\] (?P<vmware__uptime>\d+)us: \[(?P<event__code>[\w.]+)\] (?P<event__reason>.+)",
+         "vob", "host", "info"),
+)
+SSHD = (
+    form(r"Accepted (?P<vmware__method>\S+) for (?P<user__name>\S+) from (?P<source__ip>\S+) port (?P<source__port>\d+)",
+         "ssh-login", "authentication", "start", "success"),
+)
 FORMS: dict[str, tuple[Form, ...]] = {"hostd": HOSTD, "vpxa": VPXA, "rhttpproxy": PROXY, "vmkernel": VMKERNEL, "vobd": VOBD, "sshd": SSHD}
 NUMBERS = {"port", "sequence"}
 
@@ -74,7 +82,7 @@ NUMBERS = {"port", "sequence"}
 def envelope(event: dict[str, Any], message: str) -> str:
     """The message inside VMware's own envelopes, whose fields go into the event."""
     if found := ENVELOPE.match(message):
-        level, _, pid, logger, op_id, user, message = found.groups()
+        level, pid, logger, op_id, user, message = found.groups()
         event["log"].update(level=level, logger=logger)
         event["process"]["pid"] = int(pid) if pid.isdigit() else None
         if op_id:

@@ -17,7 +17,10 @@ from pipeline.proofs import WRITTEN, events_of, sample_files
 from pipeline.schema import arrow_schema
 
 ENGINE = Engine()
-ESXI = "<166>2026-03-01T10:00:00.123Z esx01 Hostd: info hostd[2099656] [Originator@6876 sub=Vimsvc.ha-eventmgr opID=a-1] Event 12 : User root@192.0.2.9 logged in as x\n"
+ESXI = (
+    "<166>2026-03-01T10:00:00.123Z esx01 Hostd: info hostd[2099656] [Originator@6876 sub=Vimsvc.ha-eventmgr opID=a-1] "
+    "Event 12 : User root@192.0.2.9 logged in as x\n"
+)
 
 
 def accounts(batches: list[Batch]) -> tuple[int, int]:
@@ -67,12 +70,22 @@ def test_two_identical_lines_stay_two_events() -> None:
     assert len({e["event"]["id"] for e in events}) == 2
 
 
-@pytest.mark.parametrize(("name", "data"), [
-    ("empty", b""), ("only newlines", b"\n\n\n"), ("binary", bytes(range(256)) * 20), ("NUL bytes", b"\x00" * 500 + b"\n" + ESXI.encode()),
-    ("1 MiB line", b"x" * (1 << 20) + b"\n" + ESXI.encode()), ("CRLF", ESXI.replace("\n", "\r\n").encode()), ("BOM", b"\xef\xbb\xbf" + ESXI.encode()),
-    ("UTF-16", ESXI.encode("utf-16")), ("invalid UTF-8", ESXI.replace("root", "r\udcffot").encode("utf-8", "surrogateescape")),
-    ("truncated gzip", gzip.compress(ESXI.encode() * 200)[:-20]), ("broken JSON", b'{"Records":[{"eventVersion":"1.08","eventName":"X"},{"eve'),
-])
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("empty", b""),
+        ("only newlines", b"\n\n\n"),
+        ("binary", bytes(range(256)) * 20),
+        ("NUL bytes", b"\x00" * 500 + b"\n" + ESXI.encode()),
+        ("1 MiB line", b"x" * (1 << 20) + b"\n" + ESXI.encode()),
+        ("CRLF", ESXI.replace("\n", "\r\n").encode()),
+        ("BOM", b"\xef\xbb\xbf" + ESXI.encode()),
+        ("UTF-16", ESXI.encode("utf-16")),
+        ("invalid UTF-8", ESXI.replace("root", "r\udcffot").encode("utf-8", "surrogateescape")),
+        ("truncated gzip", gzip.compress(ESXI.encode() * 200)[:-20]),
+        ("broken JSON", b'{"Records":[{"eventVersion":"1.08","eventName":"X"},{"eve'),
+    ],
+)
 def test_bad_input_is_never_fatal_and_loses_nothing(name: str, data: bytes) -> None:
     batches = list(ENGINE.process_bytes(data, WRITTEN, name))
     lines, kept = accounts(batches)

@@ -52,7 +52,11 @@ def test_continuation_lines_belong_to_the_record_before() -> None:
 def test_records_of_one_key_are_joined_across_others() -> None:
     data = b"type=A msg=audit(1.2:3): x\nother\ntype=B msg=audit(1.2:3): y\ntype=A msg=audit(1.2:4): z\n"
     records, lines = whole(data, JOINED)
-    assert records.get_column("raw").to_list() == ["type=A msg=audit(1.2:3): x\ntype=B msg=audit(1.2:3): y", "other", "type=A msg=audit(1.2:4): z"]
+    assert records.get_column("raw").to_list() == [
+        "type=A msg=audit(1.2:3): x\ntype=B msg=audit(1.2:3): y",
+        "other",
+        "type=A msg=audit(1.2:4): z",
+    ]
     assert lines == 4
 
 
@@ -63,7 +67,8 @@ def test_blank_lines_are_counted_and_give_no_record() -> None:
 
 LINE = st.one_of(
     st.sampled_from(["", "-->x", "\tat java", "plain line", "ü" * 5, "Event [7] [1-2] a", "Event [7] [2-2] b"]),
-    st.integers(1, 3).map(lambda n: f"type=X msg=audit(1.1:{n}): rec"))
+    st.integers(1, 3).map(lambda n: f"type=X msg=audit(1.1:{n}): rec"),
+)
 
 
 @settings(max_examples=150, deadline=None)

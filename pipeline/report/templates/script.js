@@ -71,7 +71,9 @@
   };
 
   let waiting;
-  form.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(filter, 80); });
+  const soon = () => { clearTimeout(waiting); waiting = setTimeout(filter, 80); };
+  form.addEventListener("input", soon);
+  form.addEventListener("change", soon);
   form.addEventListener("reset", () => setTimeout(filter));
   form.addEventListener("submit", (event) => event.preventDefault());
   more.addEventListener("click", () => { limit += PAGE; draw(); });

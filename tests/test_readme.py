@@ -1,0 +1,43 @@
+"""README is honest: every command in it exists with its options, every file it links to is there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+TEXT = (ROOT / "README.md").read_text()
+COMMANDS = sorted({line.split("#")[0].split("&&")[0].strip() for line in re.findall(r"^(hypervigil .*)$", TEXT, re.M)}
+                  | set(re.findall(r"`(hypervigil [a-z][^`]*)`", TEXT)))
+TARGETS = sorted(set(re.findall(r"`?make ([a-z]+)", TEXT)))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_and_their_options_exist(command: str) -> None:
+    words = [w for w in shlex.split(command)[1:] if re.fullmatch(r"[a-z-]+", w)]
+    verb = words[:2] if words[0] == "new" else words[:1]
+    result = subprocess.run([sys.executable, "-m", "pipeline", *verb, "--help"], capture_output=True, text=True, check=False)
+    assert result.returncode == 0
+    for option in (w for w in words if w.startswith("--")):
+        assert option in result.stdout
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_make_targets_exist(target: str) -> None:
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.M)
+
+
+@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#:]+)\)", TEXT))))
+def test_links_lead_somewhere(link: str) -> None:
+    assert (ROOT / link).exists()
+
+
+def test_the_sources_named_are_those_shipped() -> None:
+    for parser in ("vmware-esxi", "vmware-vcenter", "linux-auditd", "libvirt-qemu", "aws-cloudtrail"):
+        assert f"`{parser}`" in TEXT
+        assert (ROOT / "parsers" / parser / "parser.yml").exists()
