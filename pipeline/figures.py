@@ -45,7 +45,7 @@ class FileResult:
     @property
     def source(self) -> Source:
         """The source that wrote most of the file."""
-        return max(self.record_lines, key=lambda s: (self.record_lines[s], s), default=("unknown", "unknown"))
+        return _main(self.record_lines)
 
 
 def by_file(results: Iterable[PieceResult]) -> list[FileResult]:
@@ -86,15 +86,17 @@ def _file(results: list[PieceResult]) -> FileResult:
 
 def _take_back(total: dict[str, Counter[Source]], before: Committed, same: set[int]) -> None:
     """Records that were read again in another shape were counted by an earlier run: this run adds only the difference."""
+    main = _main(total["record_lines"])
     for record in before.tail:
         if record.offset not in same:
-            names = ("quarantined",) if record.quarantined else ("events", "recognised")
-            for name in names:
-                counter = total[name]
-                source = max(counter, key=lambda s: counter[s], default=("unknown", "unknown"))
-                counter[source] -= 1
-            counter = total["record_lines"]
-            counter[max(counter, key=lambda s: counter[s], default=("unknown", "unknown"))] -= record.lines
+            for name in ("quarantined",) if record.quarantined else ("events", "recognised"):
+                total[name][main] -= 1
+            total["record_lines"][main] -= record.lines
+
+
+def _main(lines: Counter[Source]) -> Source:
+    """The source of most lines."""
+    return max(lines, key=lambda source: (lines[source], source), default=("unknown", "unknown"))
 
 
 def check(files: Iterable[FileResult]) -> None:

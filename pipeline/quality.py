@@ -43,7 +43,7 @@ EXPECTATIONS: dict[str, tuple[Bounds, str]] = {
 
 
 def _count(condition: Column) -> Column:
-    return F.sum(condition.cast("long"))
+    return F.coalesce(F.sum(condition.cast("long")), F.lit(0))
 
 
 def measure(lake: Lake, days: Iterable[date], now: datetime) -> pd.DataFrame:
@@ -61,7 +61,7 @@ def measure(lake: Lake, days: Iterable[date], now: datetime) -> pd.DataFrame:
         _count(F.col("@timestamp") > F.lit(now + AHEAD)).alias("in_future"),
         F.avg((~F.array_contains(F.coalesce("tags", F.array().cast("array<string>")), "unparsed")).cast("double")).alias("recognised"),
         F.avg(somewhere.isNotNull().cast("double")).alias("host_share"))
-    return pd.DataFrame([row.asDict() for row in rows.orderBy("dataset").collect()]).fillna({"outcome_unknown": 0})
+    return pd.DataFrame([row.asDict() for row in rows.orderBy("dataset").collect()])
 
 
 def check(lake: Lake, settings: Settings, days: Iterable[date], now: datetime | None = None) -> dict[str, Any]:

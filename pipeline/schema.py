@@ -347,17 +347,16 @@ def event_model() -> type[BaseModel]:
     def model(name: str, node: Tree) -> type[BaseModel]:
         parts: dict[str, Any] = {}
         for key, child in node.items():
-            kind: Any = (
-                model(f"{name}_{key}".replace("@", ""), child)
-                if isinstance(child, dict)
-                else list[_PYTHON[child.type]]
-                if child.many
-                else _PYTHON[child.type]
-            )  # type: ignore[misc]
+            kind: Any = model(f"{name}_{key}".replace("@", ""), child) if isinstance(child, dict) else _python_type(child)
             parts[key.replace("@", "at_")] = (kind | None, Field(default=None, alias=key))
         return create_model(name, __config__=ConfigDict(extra="forbid", populate_by_name=True), **parts)
 
     return model("Event", tree())
+
+
+def _python_type(column: Column) -> Any:
+    kind: Any = _PYTHON[column.type]
+    return list[kind] if column.many else kind
 
 
 def elasticsearch_template() -> dict[str, Any]:

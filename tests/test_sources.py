@@ -95,13 +95,11 @@ def audit(events: range) -> str:
     return "".join(AUDIT.format("VIRT_CONTROL", n % 1000, n) + AUDIT.format("VIRT_RESOURCE", n % 1000, n) for n in events)
 
 
-@pytest.mark.parametrize("range_bytes", [1, 150, 2000])
+@pytest.mark.parametrize("range_bytes", [90, 700])
 def test_one_range_or_many_give_the_same_events(tmp_path: Path, logs: Path, range_bytes: int) -> None:
-    (logs / "esx.log").write_text(esx(range(40)))
-    (logs / "audit.log").write_text(audit(range(12)))
-    if range_bytes == 1:
-        (logs / "esx.log").write_text(esx(range(4)))
-        (logs / "audit.log").write_text(audit(range(2)))
+    """Ranges shorter than a line, and ranges of a few lines."""
+    (logs / "esx.log").write_text(esx(range(16)))
+    (logs / "audit.log").write_text(audit(range(4)))
     whole, cut = House(tmp_path / "a"), House(tmp_path / "b")
     one, _ = whole.run(logs)
     many, _ = cut.run(logs, range_bytes=range_bytes)
@@ -158,20 +156,20 @@ def test_identical_lines_stay_two_events(house: House, logs: Path) -> None:
     assert run["run"]["events"] == len({i for i, _ in house.events()}) == 2
 
 
-@pytest.mark.parametrize("text", [esx(range(30)), audit(range(15)), "plain\nlines\n\n\nwithout source\n", "<14>Mar  4 10:00:00 h a: b\n" * 30])
+@pytest.mark.parametrize("text", [esx(range(12)), audit(range(6)), "plain\nlines\n\n\nwithout source\n", "<14>Mar  4 10:00:00 h a: b\n" * 9])
 @pytest.mark.parametrize("compressed", [False, True])
 def test_a_file_that_grew_adds_what_is_new(tmp_path: Path, logs: Path, text: str, compressed: bool) -> None:
     """Whatever the place where the earlier run found the end: in a line, before a continuation, between records of one audit event."""
     file = logs / ("x.log.gz" if compressed else "x.log")
     data = text.encode()
     pack = gzip.compress if compressed else bytes
-    for seed in range(6):
-        cuts = sorted(random.Random(seed).sample(range(1, len(data)), min(4, len(data) - 1)))
+    for seed in range(2):
+        cuts = sorted(random.Random(f"{seed}{text}").sample(range(1, len(data)), 3))
         grown, whole = House(tmp_path / f"grown{seed}"), House(tmp_path / f"whole{seed}")
         total = {"lines": 0, "events": 0, "joined": 0, "quarantined": 0}
         for cut in [*cuts, len(data)]:
             file.write_bytes(pack(data[:cut]))
-            run, problems = grown.run(logs, range_bytes=300 if seed % 2 else 1 << 20, parser="vmware-esxi" if "Hostd" in text else None)
+            run, problems = grown.run(logs, range_bytes=500 if seed % 2 else 1 << 20, parser="vmware-esxi" if "Hostd" in text else None)
             assert problems == []
             total = {key: value + run["run"][key] for key, value in total.items()}
         file.unlink()
@@ -183,14 +181,14 @@ def test_a_file_that_grew_adds_what_is_new(tmp_path: Path, logs: Path, text: str
         assert total["lines"] == total["events"] + total["joined"] + total["quarantined"]
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(4))
 def test_random_bytes_lose_no_line(house: House, logs: Path, seed: int) -> None:
     random_bytes = random.Random(seed)
     parts = [random_bytes.choice([b"\n", b"\r\n", b"\x00\x01", b"\xff\xfe", esx(range(2)).encode(), audit(range(1)).encode(), b"-->", b"text "])
              for _ in range(60)]
     (logs / "noise.log").write_bytes(b"start of text, long enough to be no binary file " * 20 + b"".join(parts))
     data = (logs / "noise.log").read_bytes()
-    run, problems = house.run(logs, range_bytes=500)
+    run, problems = house.run(logs, range_bytes=1500)
     assert problems == []
     assert run["run"]["lines"] == data.count(b"\n") + (not data.endswith(b"\n"))
     assert run["run"]["lines"] == run["run"]["events"] + run["run"]["joined"] + run["run"]["quarantined"]

@@ -42,7 +42,7 @@ def parser_of_file(head: bytes, parsers: Mapping[str, ParserSpec]) -> str | None
     if counts.is_empty():
         return None
     name, count = counts.row(0)
-    return str(name) if count >= SURE * counts.get_column("count").sum() else None
+    return str(name) if count >= SURE * int(counts.get_column("count").sum()) else None
 
 
 def winners_of(data: bytes, parsers: Mapping[str, ParserSpec]) -> str | None:

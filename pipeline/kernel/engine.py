@@ -22,7 +22,7 @@ from .parse import run_stages
 from .spec import ParserSpec, Signature, load_parsers
 
 c = pl.col
-BLOCK = 8 * 1024 * 1024  # bytes of text per batch
+BLOCK = 32 * 1024 * 1024  # bytes of text per batch
 
 # Records that no parser claims still become events, with header fields and the tag `unparsed`.
 UNKNOWN = ParserSpec(

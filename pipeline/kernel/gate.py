@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import polars as pl
 
@@ -11,7 +12,7 @@ EARLIEST = datetime(1995, 1, 1, tzinfo=UTC)
 LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 MAX_BYTES = 8 * 1024 * 1024
 
-QUARANTINE_SCHEMA = {"id": pl.String, "path": pl.String, "offset": pl.Int64, "raw": pl.String, "reasons": pl.List(pl.String),
+QUARANTINE_SCHEMA: dict[str, Any] = {"id": pl.String, "path": pl.String, "offset": pl.Int64, "raw": pl.String, "reasons": pl.List(pl.String),
                      "parser": pl.String, "lines": pl.UInt32}
 
 

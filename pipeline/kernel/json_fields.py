@@ -28,11 +28,12 @@ def read_paths(events: pl.DataFrame, on: str, fields: dict[str, str]) -> pl.Data
     flat = [path for path in fields if path not in deep and not any(other.startswith(path + ".") for other in fields)]
     by_path = [path for path in fields if path not in flat]
     columns = {path: _at(text, path) for path in by_path} | (_decode(text, flat) if flat else {})
-    out = []
+    out: dict[str, pl.Series] = {}
     for path, field in fields.items():
-        values = columns[path]
-        out.append((values.fill_null(events.get_column(field)) if field in events.columns else values).alias(field))
-    return events.with_columns(out)
+        values = columns[path].set(columns[path] == "", None)
+        before = out[field] if field in out else events.get_column(field) if field in events.columns else None
+        out[field] = values if before is None else before.fill_null(values) if field in out else values.fill_null(before)
+    return events.with_columns(series.alias(field) for field, series in out.items())
 
 
 def _at(text: pl.Series, path: str) -> pl.Series:

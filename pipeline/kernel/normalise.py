@@ -163,24 +163,25 @@ def _typed(events: pl.DataFrame) -> pl.DataFrame:
 
 
 def _related(events: pl.DataFrame) -> pl.DataFrame:
-    """Every address, user and host of the event; built only for rows that have one."""
+    """Every address, user and host of the event, each once."""
     for target, sources in _RELATED.items():
         have = [n for n in sources if n in events.columns]
+        plain = [n for n in have if not isinstance(events.schema[n], pl.List)]
         if not have:
             continue
-        some = events.select(pl.any_horizontal(c(n).is_not_null() for n in have)).to_series()
-        rows = events.filter(some).select("_row", *have)
-        if len(have) == 1 and not isinstance(rows.schema[have[0]], pl.List):
-            values = rows.select("_row", pl.concat_list(c(have[0])).alias(target))
-        else:
-            values = rows.select(
-                "_row",
-                pl.concat_list(c(n).fill_null([]) if isinstance(rows.schema[n], pl.List) else c(n) for n in have)
-                .list.drop_nulls()
-                .list.unique(maintain_order=True)
-                .alias(target),
+        first = pl.coalesce(plain) if plain else pl.lit(None, pl.String)
+        several = events.select(
+            pl.any_horizontal(*((c(n) != first).fill_null(False) for n in plain), *(c(n).is_not_null() for n in have if n not in plain))
+        ).to_series()
+        # Nearly every row has one value: a list of one is a reshape, where concat_list builds each list by itself.
+        lists = events.select(pl.when(first.is_not_null()).then(first.reshape((-1, 1)).arr.to_list()).alias(target))
+        if several.any():
+            rows = events.filter(several).select(
+                pl.concat_list(c(n) if n in plain else c(n).fill_null([]) for n in have).list.drop_nulls().list.unique(maintain_order=True)
             )
-        events = events.hstack(values.drop("_row")) if some.all() else events.join(values, on="_row", how="left", maintain_order="left")
+            place = several.cum_sum().cast(pl.Int64) - 1
+            lists = lists.with_columns(pl.when(several).then(rows.to_series().gather(place.clip(0))).otherwise(c(target)).alias(target))
+        events = events.hstack(lists)
     return events
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from ..errors import ContentError
 from ..schema import BY_NAME
 from .patterns import compile_pattern
 
@@ -162,3 +163,8 @@ def check_op(op: dict[str, Any]) -> None:
     names = [name for name in op if name != "when"]
     if len(names) != 1 or names[0] not in (*OPS, "drop"):
         raise ValueError(f"an op is one of {', '.join((*OPS, 'drop'))}; this has {names}")
+    if names[0] in ("extract", "extract_all"):
+        try:
+            pl.Series([""]).str.extract_groups(compile_pattern(op[names[0]]["pattern"]).regex)
+        except (ContentError, pl.exceptions.ComputeError) as error:
+            raise ValueError(f"{names[0]}: {error}") from None

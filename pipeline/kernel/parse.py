@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -87,8 +88,8 @@ def _forms(events: pl.DataFrame, stage: Stage) -> pl.DataFrame:
     }
     for_all = tuple(f for f in stage.forms if not f.programs)
     program = read(events, stage.dispatch).str.to_lowercase()
-    keyed = events.with_columns(pl.when(program.is_in(list(by_program))).then(program).alias("_program"))
-    parts = keyed.partition_by("_program", as_dict=True, include_key=False)
+    keyed = events.with_columns(pl.when(program.is_in(list(by_program))).then(program).alias("__program"))
+    parts = keyed.partition_by("__program", as_dict=True, include_key=False)
     return pl.concat([_race(part, stage, by_program.get(str(key), for_all)) for (key,), part in parts.items()], how="diagonal")
 
 
@@ -136,6 +137,8 @@ def _claim(events: pl.DataFrame, groups: pl.Series, form: Form, stage: Stage) ->
         values = groups.struct.field(names[0])
         for name in names[1:]:
             values = values.fill_null(groups.struct.field(name))
+        if (values == "").any():
+            values = values.set(values == "", None)
         if field in events.columns and field != "message":
             values = values.fill_null(events.get_column(field))
         columns[field] = values
@@ -192,7 +195,7 @@ def _ops(events: pl.DataFrame, ops: tuple[dict[str, Any], ...]) -> pl.DataFrame:
         if name in _IN_PLACE and (op[name] if isinstance(op[name], str) else op[name]["field"]) not in events.columns:
             continue
         frame = events
-        columns = OPS[name](op[name], lambda field, frame=frame: read(frame, field))
+        columns = OPS[name](op[name], partial(read, frame))
         if op.get("when"):
             wanted = condition(events, op["when"])
             columns = {f: pl.when(wanted).then(e).otherwise(read(frame, f)) for f, e in columns.items()}

@@ -93,7 +93,7 @@ def compile_pattern(text: str) -> Pattern:
 
     named = _NAMED.sub(lambda m: f"(?P<{group(m.group(1))}>", text)
     regex = "(?s)" + _ESCAPE.sub(lambda m: _ASCII.get(m.group(), m.group()), _REFERENCE.sub(expand, named))
-    return Pattern(f"{regex}(?P<{MATCHED}>)", {f: tuple(g) for f, g in groups.items()}, required_literal(text))
+    return Pattern(f"(?:{regex})(?P<{MATCHED}>)", {f: tuple(g) for f, g in groups.items()}, required_literal(text))
 
 
 def required_literal(text: str) -> str | None:

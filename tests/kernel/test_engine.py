@@ -21,6 +21,10 @@ ESXI = (
     "<166>2026-03-01T10:00:00.123Z esx01 Hostd: info hostd[2099656] [Originator@6876 sub=Vimsvc.ha-eventmgr opID=a-1] "
     "Event 12 : User root@192.0.2.9 logged in as x\n"
 )
+CLOUD = (
+    '{"Records":[{"eventVersion":"1.08","userIdentity":{"type":"Root"},"eventTime":"2026-03-01T10:00:00Z","eventSource":"ec2.amazonaws.com",'
+    '"eventName":"StopInstances","awsRegion":"eu-west-1","sourceIPAddress":"192.0.2.9"},{"eventVersion":"1.08",'
+)
 
 
 def accounts(batches: list[Batch]) -> tuple[int, int]:
@@ -83,7 +87,7 @@ def test_two_identical_lines_stay_two_events() -> None:
         ("UTF-16", ESXI.encode("utf-16")),
         ("invalid UTF-8", ESXI.replace("root", "r\udcffot").encode("utf-8", "surrogateescape")),
         ("truncated gzip", gzip.compress(ESXI.encode() * 200)[:-20]),
-        ("broken JSON", b'{"Records":[{"eventVersion":"1.08","eventName":"X"},{"eve'),
+        ("broken JSON", CLOUD.encode()),
     ],
 )
 def test_bad_input_is_never_fatal_and_loses_nothing(name: str, data: bytes) -> None:
