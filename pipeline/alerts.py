@@ -144,7 +144,7 @@ def from_hits(hits: Iterable[Row], rules: Iterable[RuleLike]) -> list[Alert]:
     for hit in hits:
         if hit["rule_id"] in known:
             when = time_of(hit)
-            key = group_key(hit) if when else str(hit["event_id"])
+            key = group_key(hit, known[hit["rule_id"]].custom.group_by) if when else str(hit["event_id"])
             groups[hit["rule_id"], key, window_start(when or EPOCH)][str(hit["event_id"])] = hit
     alerts = [build(known[rule], rows.values(), key, start) for (rule, key, start), rows in groups.items()]
     return sorted(alerts, key=lambda alert: (alert.timestamp, alert.id))
@@ -169,7 +169,8 @@ def build(rule: RuleLike, rows: Iterable[Row], key: str, start: datetime) -> Ale
 def needed_fields(rules: Iterable[RuleLike]) -> set[str]:
     """The flat fields that hits must carry for `from_hits` to write whole alerts of some rules, beside `rule_id` and `event_id`."""
     always = {"@timestamp", "event.dataset", "event.original", "log.file.path", "log.offset", *GROUP_FIELDS}
-    named = {found for rule in rules for found in PLACEHOLDER.findall(rule.custom.explain)}
+    rules = tuple(rules)
+    named = {found for rule in rules for found in (*PLACEHOLDER.findall(rule.custom.explain), *rule.custom.group_by)}
     return always | named | {field for fields in ENTITY_FIELDS.values() for field in fields}
 
 
@@ -179,9 +180,10 @@ def alert_id(rule: str, key: str, start: datetime) -> str:
     return hashlib.sha256("".join(f"{len(part)}:{part}" for part in parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def group_key(hit: Row) -> str:
-    """What hits must share to become one alert: host, user and VM; an event that names none of them stands alone."""
-    values = [str(hit.get(field) or "") for field in GROUP_FIELDS] + [_first(hit, ENTITY_FIELDS["vm"]) or ""]
+def group_key(hit: Row, fields: Sequence[str] = ()) -> str:
+    """What hits must share to become one alert: the rule's own fields, else host, user and VM; an event that has none of them stands alone."""
+    values = [str(hit.get(field) or "") for field in fields or GROUP_FIELDS]
+    values += [] if fields else [_first(hit, ENTITY_FIELDS["vm"]) or ""]
     return "".join(f"{len(value)}:{value}" for value in values) if any(values) else str(hit["event_id"])
 
 

@@ -11,8 +11,9 @@ from typing import Any
 import polars as pl
 from pyspark.sql import functions as F
 
+from .delta_files import Add, write_parquet
 from .errors import LakeError
-from .ingest import Add, Job, PieceResult, Source, TaskResult, last_records, write_parquet
+from .ingest import Job, PieceResult, Source, TaskResult, last_records
 from .lake import Batch, Lake
 from .sources import Committed, Piece, TailRecord
 

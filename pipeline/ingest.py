@@ -5,19 +5,16 @@ Nothing passes through the JVM but the list of files written: no rows to convert
 
 from __future__ import annotations
 
-import io
-import json
-import time
-import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import polars as pl
 
+from .delta_files import EVENT_BOUNDS, HIT_BOUNDS, Add, write_parquet
 from .errors import InputError
-from .kernel import detector, files
+from .kernel import detector
 from .kernel.detect import Detector
 from .kernel.engine import Batch, Engine
 from .kernel.files import FileInfo, OpenFile
@@ -28,10 +25,6 @@ from .ledger import CHUNK, REACH, fingerprint
 from .sources import Piece, TailRecord, open_piece, read
 
 FLUSH_ROWS = 500_000
-LONGEST_STATISTIC = 200
-EVENT_BOUNDS = ("@timestamp", "event.id", "event.dataset", "host.name")
-HIT_BOUNDS = ("rule_id", *EVENT_BOUNDS)
-Add = dict[str, Any]
 Source = tuple[str, str]  # dataset, parser
 
 
@@ -260,39 +253,3 @@ class Writer:
         for day in days:  # nearly always one: then nothing is copied
             part = rows if len(days) == 1 else rows.filter(pl.col("date") == day)
             self.adds[table].append(write_parquet(f"{self.job.lake}/{table}", part.drop("date"), str(day), self.job.run, bounds))
-
-
-def write_parquet(folder: str, rows: pl.DataFrame, day: str | None, run: str, bounds: tuple[str, ...]) -> Add:
-    """Write rows as one Parquet file of a Delta table; returns its `add` action, with statistics of the columns `bounds`."""
-    system, inner = files.filesystem(folder)
-    where = f"date={day}/" if day else ""
-    path = f"{where}{run}-{uuid.uuid4().hex}.parquet"
-    system.create_dir(f"{inner}/{where}".rstrip("/"), recursive=True)
-    buffer = io.BytesIO()
-    # Delta skips files by the statistics of its log; those of 200 mostly empty columns in every file would cost a quarter of the writing.
-    rows.write_parquet(buffer, compression="zstd", compression_level=1, statistics=False)
-    with system.open_output_stream(f"{inner}/{path}") as file:
-        file.write(buffer.getbuffer())
-    return {"path": path, "partitionValues": {"date": day} if day else {}, "size": buffer.tell(), "dataChange": True,
-            "modificationTime": int(time.time() * 1000), "stats": json.dumps(_statistics(rows, bounds))}
-
-
-def _statistics(rows: pl.DataFrame, bounds: tuple[str, ...]) -> dict[str, Any]:
-    least: dict[str, Any] = {}
-    most: dict[str, Any] = {}
-    for name in bounds:
-        first, *rest = name.split(".")
-        column = pl.col(first)
-        for part in rest:
-            column = column.struct.field(part)
-        low, high = rows.select(column.min().alias("low"), column.max().alias("high")).row(0)
-        if low is None or max(len(str(low)), len(str(high))) > LONGEST_STATISTIC:
-            continue
-        if name == "@timestamp":  # Delta keeps milliseconds and knows that a maximum may be up to one below the real one
-            low, high = (t.strftime("%Y-%m-%dT%H:%M:%S.") + f"{t.microsecond // 1000:03d}Z" for t in (low, high))
-        for tree, value in ((least, low), (most, high)):
-            node = tree
-            for part in name.split(".")[:-1]:
-                node = node.setdefault(part, {})
-            node[name.split(".")[-1]] = value
-    return {"numRecords": rows.height, "minValues": least, "maxValues": most}

@@ -18,7 +18,9 @@ LAYERS = (
     {"errors", "text"},
     {"schema", "content", "config"},
     {"sigma"},
-    {"kernel", "lake"},
+    {"kernel"},
+    {"delta_files"},
+    {"lake"},
     {"context", "sources", "ledger", "ingest", "figures", "progress", "replaying"},
     # Views of records and checks of content, which need no Spark.
     {"events", "expectations", "proofs", "realcheck", "checking", "explaining", "scaffold"},

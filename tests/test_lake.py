@@ -23,7 +23,8 @@ def test_a_batch_is_committed_once(tmp_path: Path, spark: SparkSession) -> None:
     lake = Lake(spark, str(tmp_path / "lake"))
     lake.create()
     lake.create()
-    assert json.loads((tmp_path / "lake/events/_delta_log" / f"{0:020d}.json").read_text().splitlines()[1])["metaData"]["partitionColumns"] == ["date"]
+    log = (tmp_path / "lake/events/_delta_log" / f"{0:020d}.json").read_text().splitlines()
+    assert json.loads(log[1])["metaData"]["partitionColumns"] == ["date"]
     rows = spark.createDataFrame([("i", "f", 0, "r", ["x"], None, 1, "run", None)], lake.read("quarantine").schema)
     for _ in range(2):
         lake.append("quarantine", rows, "batch", 1)
@@ -31,7 +32,7 @@ def test_a_batch_is_committed_once(tmp_path: Path, spark: SparkSession) -> None:
     assert lake.read("quarantine").count() == 1
     lake.merge("quarantine", rows)
     assert lake.read("quarantine").count() == 1
-    lake.delete("quarantine", ["i"])
+    lake.commit(Batch("c", {}, {"quarantine": ["i"]}))
     assert lake.read("quarantine").count() == 0
 
 

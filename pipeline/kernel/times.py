@@ -1,16 +1,17 @@
 """Text to UTC time, in the forms that hypervisor logs use.
 
-A time without zone is taken in the parser's zone; one without year gets the year that puts it nearest to the file's reference time (the
-first complete time in the file, else its modification time), so never a year in the future.
+A time without zone is taken in the parser's zone; one without year gets the newest year that does not put it after the file's reference
+time (the first complete time in the file, else its modification time) and the month that a file may go on from there.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import polars as pl
 
 c = pl.col
+AHEAD = timedelta(days=31)
 UTC_US = pl.Datetime("us", "UTC")
 
 # (shape of the text, chrono formats to try, whether the zone is in the text)
@@ -107,7 +108,7 @@ def _zone(local: pl.Expr, timezone: str) -> pl.Expr:
 
 
 def _syslog(frame: pl.DataFrame, timezone: str, reference: datetime) -> pl.DataFrame:
-    """`Mar  4 10:00:00` and `Mar  4 2026 10:00:00`; the year nearest to the reference, else the one given."""
+    """`Mar  4 2026 10:00:00` and `Mar  4 10:00:00`, which gets the newest year that is not after the file's reference time."""
     text = c("t").str.replace(r" +", " ")
     year = text.str.extract(r"^\S+ \d+ (\d{4}) ")
     clock = text.str.replace(r"^(\S+ \d+) \d{4} ", "$1 ")
@@ -117,11 +118,10 @@ def _syslog(frame: pl.DataFrame, timezone: str, reference: datetime) -> pl.DataF
             "%Y %b %d %H:%M:%S%.f", time_unit="us", strict=False
         )
 
-    now = pl.lit(reference.replace(tzinfo=None))
-    guesses = [at(pl.lit(reference.year + shift)) for shift in (0, -1, 1)]
-    distance = [(g - now).abs() for g in guesses]
-    nearest = pl.coalesce(pl.when(d == pl.min_horizontal(distance)).then(g) for d, g in zip(distance, guesses, strict=True))
-    return frame.select("i", _zone(pl.coalesce(at(year), nearest), timezone).alias("time"))
+    latest = pl.lit((reference + AHEAD).replace(tzinfo=None))
+    guesses = [at(pl.lit(reference.year + shift)) for shift in (1, 0, -1, -2, -3, -4)]  # five years back: 29 February
+    newest = pl.coalesce(pl.when(guess <= latest).then(guess) for guess in guesses)
+    return frame.select("i", _zone(pl.coalesce(at(year), newest), timezone).alias("time"))
 
 
 def _formats(frame: pl.DataFrame, formats: tuple[str, ...], zoned: bool, timezone: str) -> pl.DataFrame:

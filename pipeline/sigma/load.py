@@ -9,13 +9,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from sigma.exceptions import SigmaError
 from sigma.modifiers import SigmaWideModifier, modifier_mapping
 from sigma.rule import SigmaDetection, SigmaRule
 
 from .. import content
 from ..errors import ContentError
+from ..schema import BY_NAME
 from .documents import SPECIFICATION, Document, KeyPath, read_documents
 
 # The specification has this name for `wide`; pySigma 1.5.1 does not know it.
@@ -47,6 +48,14 @@ class Custom(_Strict):
     response: tuple[str, ...] = ()
     attack_v18: tuple[str, ...] = ()
     explain: str = ""
+    group_by: tuple[str, ...] = ()  # fields whose hits become one alert; default host, user and VM
+
+    @field_validator("group_by")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := [name for name in value if name not in BY_NAME]:
+            raise ValueError(f"unknown fields {', '.join(unknown)}")
+        return value
 
 
 class Case(_Strict):
@@ -156,7 +165,7 @@ _HINTS = {"level": "informational, low, medium, high or critical", "status": "ex
           "id": "a UUID: python -c 'import uuid; print(uuid.uuid4())'", "tags": "a list such as [attack.t1685]",
           "detection": "a detection holds selections and a `condition`", "logsource": "such as {product: vmware, service: esxi}"}
 _CUSTOM = ("custom holds threat, evidence (a list of {kind: documented|captured|assumed, source, value}), blind_spots, response, "
-           "attack_v18, explain")
+           "attack_v18, explain, group_by")
 
 
 # pySigma lets errors of Python through on values of a wrong shape

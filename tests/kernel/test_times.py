@@ -50,8 +50,10 @@ def test_forms(text: str, want: str | None) -> None:
     ("Feb 28 10:00:00", "2026-02-28T10:00:00"),
     ("Dec 31 23:59:59", "2025-12-31T23:59:59"),
     ("Feb  5 01:02:03.456", "2026-02-05T01:02:03.456000"),
+    ("May 12 12:48:00", "2025-05-12T12:48:00"),
+    ("Mar 20 00:00:00", "2026-03-20T00:00:00"),
 ])
-def test_a_missing_year_is_the_one_nearest_to_the_file(text: str, want: str) -> None:
+def test_a_missing_year_is_never_in_the_files_future(text: str, want: str) -> None:
     assert at(text) == want
 
 

@@ -70,9 +70,9 @@ def sso(time: datetime, kind: str, user: str, client: str, description: str) -> 
 
 
 def audit(time: datetime, serial: int, *records: str) -> Line:
-    """The raw records of one kernel audit event; `{stamp}` of each record is filled in."""
+    """The raw records of one kernel audit event, with the node as `name_format = hostname` writes it; `{stamp}` of each is filled in."""
     stamp = f"audit({time.timestamp():.3f}:{serial})"
-    return time, "\n".join(record.replace("{stamp}", stamp) for record in records)
+    return time, "\n".join("node=kvm01 " + record.replace("{stamp}", stamp) for record in records)
 
 
 def virt_control(time: datetime, serial: int, vm: str, uuid: str, op: str, reason: str, result: str = "success") -> Line:

@@ -1,0 +1,57 @@
+"""The alerts that a scenario is expected to raise, as one line each: what a person would write down of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from pipeline.alerts import Alert, from_hits
+from pipeline.kernel.engine import Engine
+from pipeline.sigma.load import load_rules
+
+ROOT = Path(__file__).resolve().parents[2] / "sample_logs"
+
+
+def summary(alerts: Iterable[Alert]) -> list[dict[str, Any]]:
+    """Rule, severity, machines, people and number of events of each alert, in order of time."""
+    ordered = sorted(alerts, key=lambda a: (a.timestamp, a.rule.name, a.id))
+    return [
+        {
+            "rule": a.rule.name,
+            "severity": a.severity,
+            "first": a.first.isoformat(),
+            "host": list(a.entities.host),
+            "user": list(a.entities.user),
+            "vm": list(a.entities.vm),
+            "events": a.count,
+        }
+        for a in ordered
+    ]
+
+
+def without_spark(folder: Path) -> list[Alert]:
+    """The alerts of a folder through the kernel alone."""
+    engine, rules = Engine(), load_rules().rules
+    detector = engine.detector(rules)
+    hits: list[dict[str, Any]] = []
+    for path in sorted(p for p in folder.iterdir() if not p.name.endswith(".expected.json")):
+        for batch in engine.process_file(str(path)):
+            found = detector.detect(batch.events)
+            rows = batch.events[found.get_column("event_index")].to_dicts()
+            for rule, row in zip(found.get_column("rule_id"), rows, strict=True):
+                hits.append({k: v for k, v in row.items() if v is not None} | {"rule_id": rule, "event_id": row["event.id"]})
+    return from_hits(hits, rules)
+
+
+def expected(scenario: str) -> list[dict[str, Any]]:
+    """What stands beside the scenario."""
+    return list(orjson.loads((ROOT / scenario / "alerts.expected.json").read_bytes()))
+
+
+if __name__ == "__main__":
+    for scenario in sorted(p for p in ROOT.iterdir() if p.is_dir()):
+        text = orjson.dumps(summary(without_spark(scenario)), option=orjson.OPT_INDENT_2)
+        (scenario / "alerts.expected.json").write_bytes(text + b"\n")
