@@ -41,6 +41,7 @@ ENTITY_FIELDS = {
     "vm": ("vm.name", "vm.id", "vm.path"),
     "source_ip": ("source.ip",)}
 # With the VM, what a group shares. The domain keeps apart two people of one name.
+_NOBODY = {"user.name": "somebody", "source.ip": "an unknown address", "host.name": "an unnamed host"}
 GROUP_FIELDS = ("host.name", "user.domain", "user.name")
 
 
@@ -181,7 +182,7 @@ def alert_id(rule: str, key: str, start: datetime) -> str:
 
 
 def group_key(hit: Row, fields: Sequence[str] = ()) -> str:
-    """What hits must share to become one alert: the rule's own fields, else host, user and VM; an event that has none of them stands alone."""
+    """What hits must share to become one alert: the rule's fields, else host, user and VM; an event with none of them stands alone."""
     values = [str(hit.get(field) or "") for field in fields or GROUP_FIELDS]
     values += [] if fields else [_first(hit, ENTITY_FIELDS["vm"]) or ""]
     return "".join(f"{len(value)}:{value}" for value in values) if any(values) else str(hit["event_id"])
@@ -272,6 +273,7 @@ def _explanation(rule: RuleLike, rows: Sequence[Row]) -> str:
     """The rule's `custom.explain` with `{field}` filled in, else a sentence from title and entities; then how often and how long."""
     template = rule.custom.explain.strip()
     words = PLACEHOLDER.sub(lambda field: _values(rows, *_fields_of(field[1])), template) if template else _sentence(rule, rows)
+    words = words[:1].upper() + words[1:] if template.startswith("{user.name}") and words.startswith("somebody") else words
     times = [when for when in map(time_of, rows) if when]
     if len(rows) > 1 and times:
         stop = "" if words.endswith((".", "!", "?")) else "."
@@ -296,4 +298,4 @@ def _values(rows: Sequence[Row], *fields: str) -> str:
     values = [one_line(value, 200) for value in _distinct(rows, fields)]
     if len(values) > 3:
         values = [*values[:3], f"{len(values) - 3} more"]
-    return " and ".join([", ".join(values[:-1]), values[-1]] if len(values) > 1 else values) or "(unknown)"
+    return " and ".join([", ".join(values[:-1]), values[-1]] if len(values) > 1 else values) or _NOBODY.get(fields[0], "(unknown)")

@@ -217,11 +217,12 @@ class Lake:
         found = self.read(table).where(F.col(TABLES[table].key).isin(*keys)).select("_metadata.file_path", "_metadata.file_size").distinct()
         for url, size in found.collect():
             path = unquote(url).rsplit(f"/{table}/", 1)[1]
-            day = path.split("/")[0].removeprefix("date=") if "/" in path else None
+            partitioned = "/" in path
+            day = path.split("/")[0].removeprefix("date=") if partitioned else None
             with system.open_input_file(f"{folder}/{path}") as file:
                 rows = pl.read_parquet(file.read(), hive_partitioning=False).filter(~column.is_in(list(keys)).fill_null(False))
-            actions.append({"remove": {"path": quote(path), "deletionTimestamp": int(time.time() * 1000), "dataChange": True, "size": size,
-                                       "extendedFileMetadata": True, "partitionValues": {"date": day} if day else {}}})
+            actions.append({"remove": {"path": quote(path, safe="/="), "deletionTimestamp": int(time.time() * 1000), "dataChange": True, "size": size,
+                                       "extendedFileMetadata": True, "partitionValues": {"date": day} if partitioned else {}}})
             if rows.height:
                 actions.append({"add": write_parquet(worker_url(self.path(table)), rows, day, run, TABLES[table].statistics)})
         return actions

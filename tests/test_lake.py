@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ def test_a_batch_is_committed_once(tmp_path: Path, spark: SparkSession) -> None:
     lake.create()
     log = (tmp_path / "lake/events/_delta_log" / f"{0:020d}.json").read_text().splitlines()
     assert json.loads(log[1])["metaData"]["partitionColumns"] == ["date"]
-    rows = spark.createDataFrame([("i", "f", 0, "r", ["x"], None, 1, "run", None)], lake.read("quarantine").schema)
+    rows = spark.createDataFrame([("i", "f", 0, "r", ["x"], None, 1, "run", date(2026, 3, 1))], lake.read("quarantine").schema)
     for _ in range(2):
         lake.append("quarantine", rows, "batch", 1)
         lake.commit(Batch("b", {"files": []}, {}))

@@ -19,7 +19,8 @@ LIBRARY["_TAG"] = (r"[^\s:\[\]]+(?: [^\s:\[\]]+)?", "sshd")
 # Family -> pattern over the whole record. Sources: RFC 5424, RFC 3164, and the ISO form without version that ESXi 6 to 8 sends.
 FAMILIES: dict[str, str] = {
     "rfc5424": r"^(?:<%{INT:log.syslog.priority}>)?1 (?:-|%{ISO:@timestamp}) (?:-|%{NOTSPACE:log.syslog.hostname}) "
-    r"(?:-|%{NOTSPACE:process.name}) (?:-|%{NOTSPACE:log.syslog.procid}) (?:-|%{NOTSPACE:log.syslog.msgid}) (?:-|%{_SD:_sd})(?: %{REST:message})?$",
+    r"(?:-|%{NOTSPACE:process.name}) (?:-|%{NOTSPACE:log.syslog.procid}) (?:-|%{NOTSPACE:log.syslog.msgid}) "
+    r"(?:-|%{_SD:_sd})(?: %{REST:message})?$",
     "bsd": "^" + _PRI + r"%{SYSLOGTIME:@timestamp} (?:%{_HOST:log.syslog.hostname} )?" + _TAG,
     "iso": "^" + _PRI + r"%{ISO:@timestamp}:? (?:%{_HOST:log.syslog.hostname} )?" + _TAG,
 }

@@ -12,8 +12,15 @@ EARLIEST = datetime(1995, 1, 1, tzinfo=UTC)
 LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 MAX_BYTES = 8 * 1024 * 1024
 
-QUARANTINE_SCHEMA: dict[str, Any] = {"id": pl.String, "path": pl.String, "offset": pl.Int64, "raw": pl.String, "reasons": pl.List(pl.String),
-                     "parser": pl.String, "lines": pl.UInt32}
+QUARANTINE_SCHEMA: dict[str, Any] = {
+    "id": pl.String,
+    "path": pl.String,
+    "offset": pl.Int64,
+    "raw": pl.String,
+    "reasons": pl.List(pl.String),
+    "parser": pl.String,
+    "lines": pl.UInt32,
+}
 
 
 def split_broken(records: pl.DataFrame, *, json: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -22,9 +29,11 @@ def split_broken(records: pl.DataFrame, *, json: bool) -> tuple[pl.DataFrame, pl
     suspicious = records.filter(~c("valid") | (size > MAX_BYTES))
     if suspicious.is_empty():
         return _split(records, {})
-    rules = {"binary: NUL bytes": ~c("valid") & c("raw").str.contains("\x00", literal=True),
-             "binary: control bytes": ~c("valid") & (c("raw").str.count_matches("[\x01-\x08\x0e-\x1a\ufffd]") * 10 > size),
-             f"longer than {MAX_BYTES} bytes": size > MAX_BYTES}
+    rules = {
+        "binary: NUL bytes": ~c("valid") & c("raw").str.contains("\x00", literal=True),
+        "binary: control bytes": ~c("valid") & (c("raw").str.count_matches("[\x01-\x08\x0e-\x1a\ufffd]") * 10 > size),
+        f"longer than {MAX_BYTES} bytes": size > MAX_BYTES,
+    }
     if json:
         rules["broken JSON"] = ~c("valid") | ~c("raw").str.contains(r"^\s*[\[{]")
     return _split(records, rules)
