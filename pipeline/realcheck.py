@@ -26,10 +26,9 @@ from .kernel.engine import Batch, Engine
 COMPARED = ("@timestamp", "host.name", "process.name", "process.pid", "user.name", "source.ip", "event.outcome", "event.code|event.action")
 # Folder of the tree (or of its captured/) -> parsers that its lines may belong to; the first takes lines without any mark of their own,
 # such as messages whose header a collector has cut off.
-FOLDERS = {"esxi": ("vmware-esxi",), "vcenter": ("vmware-vcenter", "vmware-vcenter-events"),
-           "vcenter_vcsim": ("vmware-vcenter-events", "vmware-vcenter"), "auditd_virt": ("linux-auditd", "linux-journal"),
-           "auditd": ("linux-auditd", "linux-journal"), "libvirt": ("libvirt-qemu", "linux-journal", "linux-auditd"),
-           "syslog_sshd": ("libvirt-qemu", "linux-auditd"), "aws_cloudtrail": ("aws-cloudtrail",)}
+FOLDERS = {"esxi": ("vmware-esxi",), "vcenter": ("vmware-vcenter",), "vcenter_vcsim": ("vmware-vcenter",), "auditd_virt": ("linux-auditd",),
+           "auditd": ("linux-auditd",), "libvirt": ("libvirt-qemu", "linux-auditd"), "syslog_sshd": ("libvirt-qemu", "linux-auditd"),
+           "aws_cloudtrail": ("aws-cloudtrail",)}
 _NOT_LOGS = ("actions.tsv", "MANIFEST.md", ".golden", ".csv", "-expected-partial.json", "-expected.json", ".md")
 
 
@@ -176,10 +175,13 @@ def write_disagreements(rows: list[Disagreement], path: Path) -> None:
 
 def table(sources: list[Source]) -> Table:
     """The figures for a terminal."""
-    out = Table("source", *(n for n in ("files", "lines", "events", "joined", "quarantined", "recognised", "conserved", "agreement")))
+    columns = ("files", "lines", "events", "joined", "quarantined", "recognised", "conserved", "agreement")
+    out = Table("source", box=None, header_style="dim")
+    for name in columns:
+        out.add_column(name, justify="right", no_wrap=True)
     for s in sources:
         share = f"{s.recognised / s.events:.1%}" if s.events else "-"
-        agreement = "-" if s.agreement is None else f"{s.agreement:.1%} of {sum(s.compared.values())}"
+        agreement = "-" if s.agreement is None else f"{s.agreement:.1%}"
         out.add_row(s.source, str(s.files), f"{s.lines:,}", f"{s.events:,}", f"{s.joined:,}", f"{s.quarantined:,}", share,
                     "exactly" if s.conserved else "NO", agreement)
     return out
