@@ -67,10 +67,19 @@ def print_json(value: Any) -> None:
 def run(
     inputs: Annotated[list[str], typer.Argument(help="Log files, folders (read recursively) or URLs (s3://, gs://, abfs://, hdfs://).")],
     lake: Lake = None,
-    report: Annotated[Path | None, typer.Option(help="Where to write the HTML report. Default: report.html in the lake.")] = None,
+    report: Annotated[str | None, typer.Option(help="Where to write the HTML report. Default: report.html in the lake.")] = None,
     parser: ParserId = None,
-    strict: Annotated[bool, typer.Option(help="Fail (exit 1) when a Great Expectations suite fails.")] = False,
+    timezone: Annotated[str | None, typer.Option(help="Zone of times that carry none, such as Europe/Berlin.")] = None,
+    since: Annotated[str | None, typer.Option(help="Alerts and report: only from this time on (ISO 8601, UTC).")] = None,
+    until: Annotated[str | None, typer.Option(help="Alerts and report: only before this time.")] = None,
+    quality: Annotated[bool, typer.Option(help="Check the written tables with Great Expectations.")] = True,
+    strict: Annotated[bool, typer.Option(help="Fail (exit 1) when an expectation fails; refuse content with errors.")] = False,
     fail_on: Annotated[Severity | None, typer.Option(help="Exit 3 when an alert of this severity or above is found.")] = None,
+    spark_master: Annotated[str | None, typer.Option(help="Spark master. Default: local[*].")] = None,
+    driver_memory: Annotated[str | None, typer.Option(help="Memory of Spark's driver. Default: 2g.")] = None,
+    range_bytes: Annotated[int | None, typer.Option(help="Bytes that one task reads. Default: 64 MiB.")] = None,
+    batch_bytes: Annotated[int | None, typer.Option(help="Bytes read between two commits. Default: 8 GiB.")] = None,
+    progress: Annotated[bool | None, typer.Option(help="Show a progress bar. Default: on a terminal.")] = None,
     json: Json = False,
 ) -> None:
     """Parse, detect and report: the whole pipeline on Spark, idempotent.
@@ -79,7 +88,23 @@ def run(
     """
     from . import run as spine
 
-    wanted = settings(inputs=tuple(inputs), lake=lake, report=str(report) if report else None, parser=parser, strict=strict or None)
+    wanted = settings(
+        inputs=tuple(inputs),
+        lake=lake,
+        report=report,
+        parser=parser,
+        timezone=timezone,
+        since=since,
+        until=until,
+        quality=None if quality else False,
+        strict=strict or None,
+        fail_on=fail_on.value if fail_on else None,
+        spark_master=spark_master,
+        driver_memory=driver_memory,
+        range_bytes=range_bytes,
+        batch_bytes=batch_bytes,
+        progress=progress,
+    )
     result = spine.run(wanted, quiet=json)
     if json:
         print_json(result.as_dict())
@@ -87,7 +112,8 @@ def run(
         if result.alerts:
             out.print(_alert_table(result.alerts))
         spine.show(result, out)
-    if fail_on and any(list(Severity).index(Severity(a.severity)) >= list(Severity).index(fail_on) for a in result.alerts):
+    levels = [level.value for level in Severity]
+    if wanted.fail_on and any(levels.index(a.severity) >= levels.index(wanted.fail_on) for a in result.alerts):
         raise typer.Exit(3)
 
 
@@ -101,8 +127,15 @@ def _alert_table(alerts: list[Any]) -> Table:
     table = Table("severity", "what happened", "host", "user", "vm", "events", "first seen (UTC)", box=None, header_style="dim")
     for alert in sorted(alerts, key=rank):
         people, machines, guests = (_few(names) for names in (alert.entities.user, alert.entities.host, alert.entities.vm))
-        table.add_row(Text(alert.severity, _COLOURS[alert.severity]), alert.rule.name, machines, people, guests, str(alert.count),
-                      f"{alert.first:%Y-%m-%d %H:%M:%S}")
+        table.add_row(
+            Text(alert.severity, _COLOURS[alert.severity]),
+            alert.rule.name,
+            machines,
+            people,
+            guests,
+            str(alert.count),
+            f"{alert.first:%Y-%m-%d %H:%M:%S}",
+        )
     return table
 
 

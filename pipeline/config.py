@@ -25,8 +25,8 @@ class Settings(BaseSettings):
     timezone: str | None = Field(None, description="Zone of times that carry none, instead of each parser's own. --timezone")
     since: datetime | None = Field(None, description="Alerts and report: only events at or after this time; UTC if it has no zone. --since")
     until: datetime | None = Field(None, description="Alerts and report: only events before this time. --until")
-    fail_on: Severity | None = Field(None, description="Exit with 2 when an alert of this severity or above was raised. --fail-on")
-    strict: bool = Field(False, description="Exit with 3 when a quality expectation fails; refuse content with errors. --strict")
+    fail_on: Severity | None = Field(None, description="Exit with 3 when an alert of this severity or above was raised. --fail-on")
+    strict: bool = Field(False, description="Exit with 1 when a quality expectation fails; refuse content with errors. --strict")
     quality: bool = Field(True, description="Check the written tables with Great Expectations. --quality/--no-quality")
     range_bytes: int = Field(64 * MIB, ge=1, description="Bytes that one task reads; small files share a task up to it. --range-bytes")
     batch_bytes: int = Field(8 * 1024 * MIB, ge=1, description="Bytes read between two commits; an interrupted run keeps what it "

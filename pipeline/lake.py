@@ -221,8 +221,9 @@ class Lake:
             day = path.split("/")[0].removeprefix("date=") if partitioned else None
             with system.open_input_file(f"{folder}/{path}") as file:
                 rows = pl.read_parquet(file.read(), hive_partitioning=False).filter(~column.is_in(list(keys)).fill_null(False))
-            actions.append({"remove": {"path": quote(path, safe="/="), "deletionTimestamp": int(time.time() * 1000), "dataChange": True,
-                                       "size": size, "extendedFileMetadata": True, "partitionValues": {"date": day} if partitioned else {}}})
+            gone = {"path": quote(path, safe="/="), "deletionTimestamp": int(time.time() * 1000), "dataChange": True,
+                    "size": size, "extendedFileMetadata": True, "partitionValues": {"date": day} if partitioned else {}}
+            actions.append({"remove": gone})
             if rows.height:
                 actions.append({"add": write_parquet(worker_url(self.path(table)), rows, day, run, TABLES[table].statistics)})
         return actions

@@ -37,7 +37,7 @@ def without_spark(folder: Path) -> list[Alert]:
     engine, rules = Engine(), load_rules().rules
     detector = engine.detector(rules)
     hits: list[dict[str, Any]] = []
-    for path in sorted(p for p in folder.iterdir() if not p.name.endswith(".expected.json")):
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.endswith((".expected.json", ".tsv"))):
         for batch in engine.process_file(str(path)):
             found = detector.detect(batch.events)
             rows = batch.events[found.get_column("event_index")].to_dicts()
