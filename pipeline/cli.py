@@ -11,15 +11,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from rich.text import Text
 
 from .errors import HypervigilError
-from .text import visible
+from .terminal import alert_table, print_json
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -56,11 +54,6 @@ def settings(**given: Any) -> Any:
     from .config import Settings
 
     return Settings(**{name: value for name, value in given.items() if value is not None})
-
-
-def print_json(value: Any) -> None:
-    """One JSON document on stdout."""
-    sys.stdout.write(orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode() + "\n")
 
 
 @app.command()
@@ -110,37 +103,11 @@ def run(
         print_json(result.as_dict())
     else:
         if result.alerts:
-            out.print(_alert_table(result.alerts))
+            out.print(alert_table(result.alerts))
         spine.show(result, out)
     levels = [level.value for level in Severity]
     if wanted.fail_on and any(levels.index(a.severity) >= levels.index(wanted.fail_on) for a in result.alerts):
         raise typer.Exit(3)
-
-
-_COLOURS = {"critical": "bold white on red", "high": "bold red", "medium": "yellow", "low": "cyan", "informational": "dim"}
-
-
-def _alert_table(alerts: list[Any]) -> Table:
-    """The alerts to look at, most urgent first: what happened, where, by whom, from where, how often."""
-    from .alerts import rank
-
-    table = Table("severity", "what happened", "host", "user", "vm", "events", "first seen (UTC)", box=None, header_style="dim")
-    for alert in sorted(alerts, key=rank):
-        people, machines, guests = (_few(names) for names in (alert.entities.user, alert.entities.host, alert.entities.vm))
-        table.add_row(
-            Text(alert.severity, _COLOURS[alert.severity]),
-            alert.rule.name,
-            machines,
-            people,
-            guests,
-            str(alert.count),
-            f"{alert.first:%Y-%m-%d %H:%M:%S}",
-        )
-    return table
-
-
-def _few(names: tuple[str, ...]) -> str:
-    return escape(visible(", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")))
 
 
 @app.command()

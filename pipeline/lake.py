@@ -75,7 +75,7 @@ def session(settings: Settings | None = None, *, master: str | None = None, extr
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     package = str(Path(__file__).resolve().parent.parent)
     master = master or settings.spark_master
-    # On a laptop the JVM does little but plan and commit: it is not worth the second compiler, which doubles the time to start.
+    # On a laptop the JVM does little but plan and commit: the second compiler mostly takes cores away from the workers.
     here = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1",
             "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m"} if master.startswith("local") else {}
     options = {
@@ -147,7 +147,7 @@ class Lake:
                 empty.write.format("delta").mode("append").option("mergeSchema", "true").save(self.path(name))
 
     def _first_commit(self, name: str, table: Table, wanted: StructType) -> bool:
-        """Write version 0 of a table's log, unless there is one. Six tables made through Spark take a quarter of a minute."""
+        """Write version 0 of a table's log, unless there is one. Spark plans a job for each table it makes."""
         system, folder = filesystem(worker_url(f"{self.path(name)}/_delta_log"))
         if system.get_file_info(folder).type != pafs.FileType.NotFound:
             return False
@@ -206,7 +206,7 @@ class Lake:
     def _without(self, table: str, keys: Sequence[str], run: str) -> list[Action]:
         """Actions that put files without some rows in the place of those that have them, in the same commit as what replaces the rows.
 
-        Spark's own delete compiles a plan over all 200 columns, half a minute on a laptop, for what is mostly one small file.
+        Spark's own delete compiles a plan over all 200 columns for what is mostly one small file.
         """
         if not keys:
             return []

@@ -25,7 +25,7 @@ LAYERS = (
     # Views of records and checks of content, which need no Spark.
     {"events", "expectations", "proofs", "realcheck", "checking", "explaining", "scaffold"},
     {"analytics", "correlate", "alerts", "quality", "report", "export", "sinks"},
-    {"run"},
+    {"run", "terminal"},
     {"cli"},
     {"__main__"},
 )
