@@ -66,6 +66,9 @@ TABLES: dict[str, Table] = {
     "runs": Table("id STRING, started TIMESTAMP, finished TIMESTAMP, figures STRING", "id", ("id", "started"), partitioned=False)}
 
 
+QUIET = f"-Dlog4j2.configurationFile={(Path(__file__).parent / 'log4j2.properties').as_uri()}"
+
+
 def session(settings: Settings | None = None, *, master: str | None = None, extra: Mapping[str, str] | None = None) -> SparkSession:
     """A Spark session with Delta. Workers run this interpreter, one Polars thread per task, and can import this package by its name.
 
@@ -76,8 +79,9 @@ def session(settings: Settings | None = None, *, master: str | None = None, extr
     package = str(Path(__file__).resolve().parent.parent)
     master = master or settings.spark_master
     # On a laptop the JVM does little but plan and commit: the second compiler mostly takes cores away from the workers.
+    java = f"-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m {QUIET}"
     here = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1",
-            "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m"} if master.startswith("local") else {}
+            "spark.driver.extraJavaOptions": java} if master.startswith("local") else {}
     options = {
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",

@@ -22,6 +22,8 @@ from .parse import run_stages
 from .spec import ParserSpec, Signature, load_parsers
 
 c = pl.col
+# Columns that no stage reads or writes: rows move about in the stages, and each column that moves with them costs.
+CARRIED = ("raw", "offset", "valid", "lines", "_header_time")
 BLOCK = 32 * 1024 * 1024  # bytes of text per batch
 
 # Records that no parser claims still become events, with header fields and the tag `unparsed`.
@@ -140,13 +142,17 @@ class Engine:
         decoded = decode(rows, spec.headers, spec.headers_not)
         if "@timestamp" in decoded.columns:
             decoded = decoded.rename({"@timestamp": "_header_time"})
-        events = normalise(run_stages(decoded, spec).sort("_row"), spec, info.reference)
+        decoded = decoded.sort("_row")
+        carried = decoded.select(n for n in CARRIED if n in decoded.columns)
+        parsed = run_stages(decoded.drop(carried.columns), spec).sort("_row").hstack(carried)
+        events = normalise(parsed, spec, info.reference)
         unparsed = pl.concat_list(c("tags").fill_null([]), pl.lit(["unparsed"]))
+        tags = c("tags") if events.get_column("_recognised").all() else pl.when(c("_recognised")).then(c("tags")).otherwise(unparsed)
         events = events.with_columns(
             event_id(info.identity).alias("event.id"),
             c("raw").alias("event.original"),
             c("offset").alias("log.offset"),
-            pl.when(c("_recognised")).then(c("tags")).otherwise(unparsed).alias("tags"),
+            tags.alias("tags"),
             pl.lit(spec.id).alias("_parser"),
             c("lines").alias("_lines"),
         )

@@ -142,10 +142,11 @@ def _claim(events: pl.DataFrame, groups: pl.Series, form: Form, stage: Stage) ->
         if field in events.columns and field != "message":
             values = values.fill_null(events.get_column(field))
         columns[field] = values
-    out = events.with_columns(series.alias(field) for field, series in columns.items())
-    out = out.with_columns(constant(value).alias(field) for field, value in form.set.items())
-    marks = [pl.lit(f"{stage.name}/{form.id}").alias("_form")]
-    return out.with_columns(*marks, *([] if stage.envelope else [pl.lit(True).alias("_recognised")]))
+    columns |= {field: constant(value) for field, value in form.set.items()}
+    columns["_form"] = pl.lit(f"{stage.name}/{form.id}")
+    if not stage.envelope:
+        columns["_recognised"] = pl.lit(True)
+    return events.with_columns(**columns)
 
 
 def _table(events: pl.DataFrame, stage: Stage, spec: ParserSpec) -> pl.DataFrame:
