@@ -85,7 +85,7 @@ def session(settings: Settings | None = None, *, master: str | None = None, extr
     options = {
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
-        "spark.sql.session.timeZone": "UTC", "spark.driver.memory": settings.driver_memory, "spark.log.level": "ERROR",
+        "spark.sql.session.timeZone": "UTC", "spark.driver.memory": settings.driver_memory,
         "spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false", "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.executorEnv.POLARS_MAX_THREADS": "1", "spark.executorEnv.PYTHONPATH": package,
         "spark.databricks.delta.snapshotPartitions": "2", "spark.sql.shuffle.partitions": str(2 * (os.cpu_count() or 2)),

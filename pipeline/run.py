@@ -19,7 +19,7 @@ from pyspark.sql import SparkSession
 from rich.console import Console
 
 from . import content, figures, ingest, lake, ledger, replaying, sources
-from .alerts import Alert, from_hits
+from .alerts import Alert, from_hits, needed_fields
 from .config import Settings
 from .errors import ContentError, LakeError
 from .kernel.engine import Engine
@@ -88,8 +88,9 @@ def read(state: State) -> None:
 
 def alert(state: State) -> None:
     """Hits to alerts, for every day that got hits: an alert of that day may have grown."""
+    wanted = needed_fields(state.rules)
     for day in sorted(state.days):
-        state.alerts += from_hits(hits(state.lake, day), state.rules)
+        state.alerts += from_hits(hits(state.lake, day, wanted), state.rules)
     if state.alerts:
         rows = [(a.id, a.timestamp, a.rule.id, a.severity, state.id, a.model_dump_json(by_alias=True), a.timestamp.date())
                 for a in state.alerts]
@@ -185,12 +186,13 @@ def start(settings: Settings, quiet: bool, spark: SparkSession | None = None) ->
     return state
 
 
-def hits(house: lake.Lake, day: date) -> Iterator[dict[str, Any]]:
-    """Hits of one day as flat rows: rule_id, event_id and the event's dotted fields that are not null."""
+def hits(house: lake.Lake, day: date, wanted: set[str]) -> Iterator[dict[str, Any]]:
+    """Hits of one day as flat rows: rule_id, event_id and the wanted fields that are not null (each column costs Spark planning)."""
     from pyspark.sql import functions as F
 
     rows = house.read("hits").where(F.col("date") == F.lit(day))
-    leaves = [F.col(".".join(f"`{part}`" for part in c.name.split("."))).alias(c.name) for c in COLUMNS]
+    leaves = [F.col(".".join(f"`{part}`" for part in c.name.split("."))).alias(c.name) for c in COLUMNS
+              if c.name in wanted or c.name == "event.id"]
     for row in rows.select("rule_id", *leaves).toArrow().to_pylist():
         yield {name: value for name, value in row.items() if value is not None} | {"event_id": row["event.id"]}
 

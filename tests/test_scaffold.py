@@ -28,5 +28,7 @@ def test_new_rule_passes(tmp_path: Path) -> None:
     assert lint_folder(tmp_path) == []
     loaded = load_rules(tmp_path)
     engine = Engine()
-    rules = engine.detector(loaded.rules)
-    assert [proofs.check_case(engine, rules, loaded.rules[0], case) for case in load_cases(loaded.rules[0])] == [None, None]
+    rule = loaded.rules[0]
+    cases = load_cases(rule)
+    events = proofs.parse_apart(engine, [case.raw.encode() for case in cases], "vmware-esxi")
+    assert [proofs.check_case(e, engine.detector([rule]), rule, c) for e, c in zip(events, cases, strict=True)] == [None, None]

@@ -105,13 +105,14 @@ class Engine:
         return json and not is_ndjson(info.head)
 
     def _lines(self, text: OpenFile, info: FileInfo, name: str | None, start: int, end: int) -> Iterator[Batch]:
-        rules = self._rules(name)
+        rules = self.record_rules(name)
         for position in range(start, end, BLOCK):
             records, lines = framing.read_records(text.file, text.size, position, min(position + BLOCK, end), rules)
             if lines:
                 yield self.process_records(records, lines, info, name)
 
-    def _rules(self, name: str | None) -> RecordRules:
+    def record_rules(self, name: str | None) -> RecordRules:
+        """How lines become records for one parser, or for a mixed file (those of all parsers)."""
         specs = [self.spec(name)] if name else list(self.parsers.values())
         continuations = sorted({s.framing.continuation for s in specs if s.framing.continuation})
         return RecordRules(
