@@ -87,6 +87,7 @@ class Engine:
         yield from self.process_text(info, files.spool(info, iter([data])), 0, None, parser)
 
     def process_text(self, info: FileInfo, text: OpenFile, start: int, end: int | None, parser: str | None) -> Iterator[Batch]:
+        """The batches of an opened file; it is closed when the last one is taken. A damaged end becomes a quarantined note."""
         name = parser or detector.parser_of_file(info.head, self.parsers)
         with text.file:
             if self.is_document(info, name):
