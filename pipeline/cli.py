@@ -31,7 +31,7 @@ app = typer.Typer(
 new_app = typer.Typer(no_args_is_help=True, help="Scaffold a parser or a rule that passes `check` and `test` at once.")
 app.add_typer(new_app, name="new")
 
-out = Console()
+out = Console(width=None if sys.stdout.isatty() else 160)  # a pipe has no width: rich would cut tables to 80
 err = Console(stderr=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object with stable keys instead of text.")]
