@@ -71,13 +71,11 @@ class Form(Strict):
     def _checked(self) -> Form:
         try:
             check_fields(self.compiled.fields)
-            example = pl.Series([self.example or ""]).str.extract(self.compiled.regex, 1)
             matches = pl.Series([self.example or ""]).str.extract_groups(self.compiled.regex).struct.field(MATCHED)[0]
         except ContentError as error:
             raise ValueError(error.message) from None
         except pl.exceptions.ComputeError as error:
             raise ValueError(f"not a regex of Rust: {error}") from None
-        del example
         if self.example is not None and matches is None:
             raise ValueError(f"the example does not match the pattern of form {self.id}")
         return self
