@@ -1,7 +1,8 @@
 """`hypervigil realcheck TREE`: real logs in, figures out: how much is recognised, nothing lost, and agreement with others' expected ECS.
 
 TREE is laid out like real_logs: one folder per source. Expected events are read where the tree has them: JSON with `input.message` and
-`expected`, `*-expected*.json` beside a log, and `*.golden` of go-libaudit. Files that are not logs (tables, expectations) are skipped.
+`expected`, `*-expected*.json` beside a log, and `*.golden` of go-libaudit. Files that are not logs (tables, expectations, inventories) are
+skipped.
 """
 
 from __future__ import annotations
@@ -22,14 +23,17 @@ from .expectations import Expected, Flat
 from .kernel import detector
 from .kernel.engine import Batch, Engine
 
-# The fields whose agreement is measured; event.code and event.action count as one, since products differ in which holds the id.
+# The fields whose agreement is measured. event.code and event.action count as one, which agrees when either does: products differ in which
+# of the two holds the id.
 COMPARED = ("@timestamp", "host.name", "process.name", "process.pid", "user.name", "source.ip", "event.outcome", "event.code|event.action")
 # Folder of the tree (or of its captured/) -> parsers that its lines may belong to; the first takes lines without any mark of their own,
 # such as messages whose header a collector has cut off.
 FOLDERS = {"esxi": ("vmware-esxi",), "vcenter": ("vmware-vcenter",), "vcenter_vcsim": ("vmware-vcenter",), "auditd_virt": ("linux-auditd",),
            "auditd": ("linux-auditd",), "libvirt": ("libvirt-qemu", "linux-auditd"), "syslog_sshd": ("libvirt-qemu", "linux-auditd"),
            "aws_cloudtrail": ("aws-cloudtrail",)}
-_NOT_LOGS = ("actions.tsv", "MANIFEST.md", ".golden", ".csv", "-expected-partial.json", "-expected.json", ".md")
+# Ends of names: notes, tables, expectations, and exports of an inventory (what is there, not what happened).
+_NOT_LOGS = (".tsv", ".md", ".csv", ".golden", "-expected-partial.json", "-expected.json",
+             "_info.json", "inventory_find.txt", "collect_vm_web01.json", "permissions.json", "roles.json", "sessions.json", "tasks.json")
 
 
 @dataclass
@@ -126,15 +130,16 @@ def _compare(file: str, expected: list[Expected], found: list[Flat], source: Sou
     for want in expected:
         number, event = _match(want, flat)
         for name in COMPARED:
-            value = next((want.fields[n] for n in name.split("|") if n in want.fields), None)
-            if value is None:
+            names = name.split("|")
+            wanted = [want.fields[n] for n in names if want.fields.get(n) is not None]
+            if not wanted:
                 continue
             source.compared[name] += 1
-            have = [event.get(n) for n in name.split("|")]
-            if any(_same(value, h) for h in have):
+            have = [event.get(n) for n in names]
+            if any(_same(w, h) for w in wanted for h in have):
                 source.agreed[name] += 1
             else:
-                yield Disagreement(file, number, name, value, have[0] if len(have) == 1 else have)
+                yield Disagreement(file, number, name, *(v[0] if len(v) == 1 else v for v in (wanted, have)))
 
 
 def _match(want: Expected, events: list[Flat]) -> tuple[int, Flat]:

@@ -24,6 +24,33 @@ def test_agreement_is_counted_field_by_field(tmp_path: Path) -> None:
     assert [(d.field, d.expected, d.found) for d in differences] == [("source.ip", "192.0.2.99", "192.0.2.9")]
 
 
+@pytest.mark.parametrize(("expected", "agrees"), [
+    ({"code": "NoSuchKey", "action": "StopLogging"}, True),
+    ({"action": "stoplogging"}, True),
+    ({"code": "NoSuchKey"}, False),
+    ({"outcome": "failed"}, True),  # another word for ECS's failure
+    ({"outcome": "generated"}, False),
+])
+def test_code_or_action_agrees_and_outcomes_are_words_of_ecs(tmp_path: Path, expected: dict[str, str], agrees: bool) -> None:
+    folder = tmp_path / "aws_cloudtrail"
+    folder.mkdir()
+    message = {"eventTime": "2026-03-01T10:00:00Z", "eventName": "StopLogging", "eventType": "AwsApiCall", "errorCode": "AccessDenied",
+               "eventSource": "cloudtrail.amazonaws.com", "userIdentity": {"type": "Root"}}
+    (folder / "one.json").write_text(json.dumps({"input": {"message": json.dumps(message)}, "expected": {"event": expected}}))
+    sources, differences, _ = check_tree(tmp_path, ENGINE)
+    assert (sum(sources[0].compared.values()), len(differences)) == (1, 0 if agrees else 1)
+
+
+def test_inventories_are_no_logs(tmp_path: Path) -> None:
+    folder = tmp_path / "vcenter_vcsim"
+    folder.mkdir()
+    for name in ("vm_info.json", "roles.json", "inventory_find.txt", "actions.tsv"):
+        (folder / name).write_text("/DC0\n")
+    (folder / "events_short.txt").write_text("[Tue Mar  3 10:04:35 2026] [info] Created datacenter DC0 in folder Datacenters\n")
+    source = check_tree(tmp_path, ENGINE)[0][0]
+    assert (source.files, source.recognised, source.events) == (1, 1, 1)
+
+
 def test_one_bad_file_does_not_stop_the_others(tmp_path: Path) -> None:
     folder = tmp_path / "auditd"
     folder.mkdir()
