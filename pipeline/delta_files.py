@@ -13,6 +13,7 @@ import polars as pl
 from .kernel import files
 
 LONGEST_STATISTIC = 200
+PAGE_BYTES = 8 * 1024 * 1024  # few pages: each costs, in each of some hundred columns
 EVENT_BOUNDS = ("@timestamp", "event.id", "event.dataset", "host.name")
 HIT_BOUNDS = ("rule_id", *EVENT_BOUNDS)
 Add = dict[str, Any]
@@ -26,7 +27,7 @@ def write_parquet(folder: str, rows: pl.DataFrame, day: str | None, run: str, bo
     system.create_dir(f"{inner}/{where}".rstrip("/"), recursive=True)
     buffer = io.BytesIO()
     # Delta skips files by the statistics of its log; those of 200 mostly empty columns in every file would cost a quarter of the writing.
-    rows.write_parquet(buffer, compression="zstd", compression_level=1, statistics=False)
+    rows.write_parquet(buffer, compression="zstd", compression_level=1, statistics=False, data_page_size=PAGE_BYTES)
     with system.open_output_stream(f"{inner}/{path}") as file:
         file.write(buffer.getbuffer())
     return {"path": path, "partitionValues": {"date": day} if day else {}, "size": buffer.tell(), "dataChange": True,

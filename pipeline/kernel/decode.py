@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from .patterns import LIBRARY, MATCHED, compile_pattern
+from .patterns import LIBRARY, compile_pattern
 
 c = pl.col
 
@@ -127,13 +127,9 @@ def _split(records: pl.DataFrame, head: pl.DataFrame) -> tuple[pl.DataFrame, pl.
 
 
 def _by_pattern(records: pl.DataFrame, text: str) -> tuple[pl.DataFrame, pl.DataFrame]:
-    pattern = compile_pattern(text)
-    groups = records.get_column("raw").str.extract_groups(pattern.regex)
-    hit = groups.struct.field(MATCHED).is_not_null()
+    hit, columns = compile_pattern(text).match(records.get_column("raw"))
     found = records.filter(hit).drop("message")
-    values = groups.filter(hit)
-    columns = {field: values.struct.field(names[0]) for field, names in pattern.fields.items()}
-    out = found.with_columns(series.alias(name) for name, series in columns.items()).with_columns(c("message").fill_null(""))
+    out = found.with_columns(column.filter(hit).alias(name) for name, column in columns.items()).with_columns(c("message").fill_null(""))
     if "_sd" in columns:  # structured data stays in front of the message, so that patterns see it
         out = out.with_columns(
             pl.concat_str([c("_sd"), c("message")], separator=" ", ignore_nulls=True).str.strip_chars_end(" ").alias("message")

@@ -146,7 +146,7 @@ class Engine:
             decoded = decoded.rename({"@timestamp": "_header_time"})
         decoded = decoded.sort("_row")
         carried = decoded.select(n for n in CARRIED if n in decoded.columns)
-        parsed = run_stages(decoded.drop(carried.columns), spec).sort("_row").hstack(carried)
+        parsed = run_stages(decoded.drop(carried.columns), spec).hstack(carried)
         events = normalise(parsed, spec, info.reference)
         unparsed = pl.concat_list(c("tags").fill_null([]), pl.lit(["unparsed"]))
         tags = c("tags") if events.get_column("_recognised").all() else pl.when(c("_recognised")).then(c("tags")).otherwise(unparsed)

@@ -16,12 +16,12 @@ _SAMPLE = 64
 
 
 def read_paths(events: pl.DataFrame, on: str, fields: dict[str, str]) -> pl.DataFrame:
-    """Add one text column per path (objects and arrays as compact JSON text, JSON null as null).
+    """One text column per path (objects and arrays as compact JSON text, JSON null as null), named by the field.
 
-    Existing values are kept where the path is absent.
+    Existing values of the frame are kept where the path is absent.
     """
     if on not in events.columns:
-        return events
+        return events.select()
     text = events.get_column(on)
     sample = text.drop_nulls().head(_SAMPLE)
     deep = [path for path in fields if _at(sample, path).str.contains(r"^[\[{]").any()]
@@ -33,7 +33,7 @@ def read_paths(events: pl.DataFrame, on: str, fields: dict[str, str]) -> pl.Data
         values = columns[path].set(columns[path] == "", None)
         before = out[field] if field in out else events.get_column(field) if field in events.columns else None
         out[field] = values if before is None else before.fill_null(values) if field in out else values.fill_null(before)
-    return events.with_columns(series.alias(field) for field, series in out.items())
+    return pl.DataFrame([series.alias(field) for field, series in out.items()])
 
 
 def _at(text: pl.Series, path: str) -> pl.Series:

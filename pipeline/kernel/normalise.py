@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from ..schema import BY_NAME, ECS_VERSION, Column, arrow_schema, tree
 from .ops import constant
 from .patterns import IPV6
+from .scatter import Patches
 from .spec import ParserSpec
 from .times import UTC_US, parse_times
 
@@ -89,23 +91,16 @@ def _addresses(events: pl.DataFrame) -> pl.DataFrame:
         names = [f"{side}.{leaf}" for leaf in ("ip", "address") if f"{side}.{leaf}" in events.columns]
         if not names:
             continue
-        some = events.select(pl.any_horizontal(c(n).is_not_null() for n in names)).to_series()
-        logged = pl.coalesce(names).str.strip_chars("[]")
-        bare = logged.str.replace(r"^::ffff:(\d)", "$1")
-        is_ip = logged.str.contains(_IP)
-        domain = (
-            pl.coalesce(f"{side}.domain", pl.when(~is_ip).then(logged))
-            if f"{side}.domain" in events.columns
-            else pl.when(~is_ip).then(logged)
-        )
-        rows = events.filter(some).select(
-            "_row", bare.alias(f"{side}.address"), pl.when(is_ip).then(bare).alias(f"{side}.ip"), domain.alias(f"{side}.domain")
-        )
-        events = (
-            events.drop(*names, f"{side}.domain", strict=False).join(rows, on="_row", how="left", maintain_order="left")
-            if not some.all()
-            else events.drop(*names, f"{side}.domain", strict=False).hstack(rows.drop("_row"))
-        )
+        logged = events.select(pl.coalesce(names).str.strip_chars("[]").alias("logged"), pl.row_index("row")).drop_nulls("logged")
+        rows = logged.get_column("row").to_numpy()
+        bare, is_ip = c("logged").str.replace(r"^::ffff:(\d)", "$1"), c("logged").str.contains(_IP)
+        parts = {"address": bare, "ip": pl.when(is_ip).then(bare), "domain": pl.when(~is_ip).then(c("logged"))}
+        found = Patches(events.height)
+        for column in logged.select(value.alias(f"{side}.{leaf}") for leaf, value in parts.items()):
+            if column.name.endswith(".domain") and column.name in events.columns:
+                column = events.get_column(column.name).gather(pl.Series(rows)).fill_null(column)
+            found.add(column.name, rows, column)
+        events = found.over(events)
     return events
 
 
@@ -115,24 +110,23 @@ def _users(events: pl.DataFrame) -> pl.DataFrame:
         name, domain = f"{side}.name", f"{side}.domain"
         if name not in events.columns:
             continue
-        odd = events.get_column(name).str.contains(r"[\\@\x0b<]|^-?$").fill_null(False)
-        if not odd.any():
+        odd = events.select(c(name).alias("value"), pl.row_index("row")).filter(c("value").str.contains(r"[\\@\x0b<]|^-?$"))
+        if odd.is_empty():
             continue
-        value = c(name).str.replace(r"^<.*>$", "")
+        rows = odd.get_column("row").to_numpy()
+        value = odd.get_column("value").str.replace(r"^<.*>$", "")
         parts = value.str.extract_groups(r"^(?:(?P<d>[^\\\x0b]+)(?:\\+|\x0b))?(?P<n>[^\\\x0b@]*)(?:@(?P<u>[^@]+))?$")
         user = parts.struct.field("n")
-        given = [domain] if domain in events.columns else []
-        rows = events.filter(odd).select(
-            "_row",
-            pl.when(user.is_null()).then(value).when((user != "") & (user != "-")).then(user).alias("_name"),
-            pl.coalesce(*given, parts.struct.field("d"), parts.struct.field("u")).alias("_domain"),
+        given = parts.struct.field("d").fill_null(parts.struct.field("u"))
+        if domain in events.columns:
+            given = events.get_column(domain).gather(pl.Series(rows)).fill_null(given)
+        found = Patches(events.height)
+        plain = pl.DataFrame({"value": value, "user": user}).select(
+            pl.when(c("user").is_null()).then(c("value")).when((c("user") != "") & (c("user") != "-")).then(c("user"))
         )
-        joined = events.join(rows, on="_row", how="left", maintain_order="left")
-        mask = pl.lit(odd)
-        events = joined.with_columns(
-            pl.when(mask).then(c("_name")).otherwise(c(name)).alias(name),
-            (pl.coalesce("_domain", domain) if given else c("_domain")).alias(domain),
-        ).drop("_name", "_domain")
+        found.add(name, rows, plain.to_series())
+        found.add(domain, rows, given)
+        events = found.over(events)
     return events
 
 
@@ -165,24 +159,30 @@ def _typed(events: pl.DataFrame) -> pl.DataFrame:
 def _related(events: pl.DataFrame) -> pl.DataFrame:
     """Every address, user and host of the event, each once."""
     for target, sources in _RELATED.items():
-        have = [n for n in sources if n in events.columns]
-        plain = [n for n in have if not isinstance(events.schema[n], pl.List)]
-        if not have:
-            continue
-        first = pl.coalesce(plain) if plain else pl.lit(None, pl.String)
-        several = events.select(
-            pl.any_horizontal(*((c(n) != first).fill_null(False) for n in plain), *(c(n).is_not_null() for n in have if n not in plain))
-        ).to_series()
-        # Nearly every row has one value: a list of one is a reshape, where concat_list builds each list by itself.
-        lists = events.select(pl.when(first.is_not_null()).then(first.reshape((-1, 1)).arr.to_list()).alias(target))
-        if several.any():
-            rows = events.filter(several).select(
-                pl.concat_list(c(n) if n in plain else c(n).fill_null([]) for n in have).list.drop_nulls().list.unique(maintain_order=True)
-            )
-            place = several.cum_sum().cast(pl.Int64) - 1
-            lists = lists.with_columns(pl.when(several).then(rows.to_series().gather(place.clip(0))).otherwise(c(target)).alias(target))
-        events = events.hstack(lists)
+        columns = [events.get_column(n) for n in sources if n in events.columns]
+        if columns:
+            events = events.with_columns(_distinct(columns).alias(target))
     return events
+
+
+def _distinct(columns: list[pl.Series]) -> pl.Series:
+    """The different values of each row, as lists; null where there are none."""
+    plain = [column.name for column in columns if column.dtype != pl.List]
+    lists = [column.name for column in columns if column.dtype == pl.List]
+    frame = pl.DataFrame(columns)
+    first = pl.coalesce(plain) if plain else pl.lit(None, pl.String)
+    several = frame.select(
+        pl.any_horizontal(*((c(n) != first).fill_null(False) for n in plain), *(c(n).is_not_null() for n in lists))
+    ).to_series()
+    # Nearly every row has one value: a list of one is a reshape, where concat_list builds each list by itself.
+    one = frame.select(pl.when(first.is_not_null()).then(first.reshape((-1, 1)).arr.to_list())).to_series()
+    rows = np.flatnonzero(several.to_numpy())
+    if not rows.size:
+        return one
+    values = [*(c(n) for n in plain), *(c(n).fill_null([]) for n in lists)]
+    found = Patches(frame.height)
+    found.add("", rows, frame[rows].select(pl.concat_list(values).list.drop_nulls().list.unique(maintain_order=True)).to_series())
+    return found.over(pl.DataFrame({"": one})).to_series()
 
 
 def to_schema(flat: pl.DataFrame) -> pl.DataFrame:

@@ -59,8 +59,9 @@ def _format(options: dict[str, Any], read: Callable[[str], pl.Expr]) -> dict[str
 
 def _extract(options: dict[str, Any], read: Callable[[str], pl.Expr]) -> dict[str, pl.Expr]:
     pattern = compile_pattern(options["pattern"])
-    groups = read(options["from"]).str.extract_groups(pattern.regex)
-    return {field: pl.coalesce(read(field), *(groups.struct.field(g) for g in names)) for field, names in pattern.fields.items()}
+    text = read(options["from"])
+    groups = text.str.extract_groups(pattern.regex)
+    return {field: pl.coalesce(read(field), *(pattern.value(text, groups, g) for g in names)) for field, names in pattern.fields.items()}
 
 
 def _extract_all(options: dict[str, Any], read: Callable[[str], pl.Expr]) -> dict[str, pl.Expr]:
@@ -161,8 +162,8 @@ OPS: dict[str, Op] = {
 def check_op(op: dict[str, Any]) -> None:
     """Raise ValueError unless `op` is one known operation (beside an optional `when`)."""
     names = [name for name in op if name != "when"]
-    if len(names) != 1 or names[0] not in (*OPS, "drop"):
-        raise ValueError(f"an op is one of {', '.join((*OPS, 'drop'))}; this has {names}")
+    if len(names) != 1 or names[0] not in OPS:
+        raise ValueError(f"an op is one of {', '.join(OPS)}; this has {names}")
     if names[0] in ("extract", "extract_all"):
         try:
             pl.Series([""]).str.extract_groups(compile_pattern(op[names[0]]["pattern"]).regex)

@@ -12,30 +12,29 @@ import polars as pl
 from ..schema import BY_NAME
 from .json_fields import read_paths
 from .ops import OPS, constant
-from .patterns import MATCHED
-from .spec import Form, ParserSpec, Stage, When
+from .scatter import Patches, Rows
+from .spec import Form, KeyValue, ParserSpec, Stage, When
 
 c = pl.col
-Rows = np.ndarray[tuple[int], np.dtype[Any]]
 _NONE: Rows = np.empty(0, dtype=np.uint32)
 
 
 def run_stages(events: pl.DataFrame, spec: ParserSpec) -> pl.DataFrame:
-    """Apply every stage of a parser in order. Adds ECS columns (text), `_recognised` (bool) and `_form` (stage/form)."""
+    """Apply the stages of a parser in order; rows stay in theirs. Adds columns (text), `_recognised` (bool) and `_form` (stage/form)."""
     events = events.with_columns(pl.lit(False).alias("_recognised"), pl.lit(None, pl.String).alias("_form"))
     for stage in spec.stages:
-        if events.height == 0:
-            break
-        if not stage.when:
-            events = _run(events, stage, spec)
+        rows = np.flatnonzero(mask(events, stage.when).to_numpy()) if stage.when else np.arange(events.height)
+        if not rows.size:
             continue
-        wanted = mask(events, stage.when)
-        if not wanted.any():
-            continue
-        if wanted.all():  # no copy of a wide frame for nothing
-            events = _run(events, stage, spec)
-            continue
-        events = pl.concat([events.filter(~wanted), _run(events.filter(wanted), stage, spec)], how="diagonal")
+        if stage.forms:
+            events = _forms(events, stage, rows)
+        elif rows.size == events.height:
+            events = events.with_columns(_run(events, stage, spec))
+        else:
+            changed = Patches(events.height)
+            for column in _run(events[rows], stage, spec):
+                changed.add(column.name, rows, column)
+            events = changed.over(events)
     return events
 
 
@@ -66,56 +65,55 @@ def read(events: pl.DataFrame, field: str) -> pl.Expr:
 
 
 def _run(events: pl.DataFrame, stage: Stage, spec: ParserSpec) -> pl.DataFrame:
-    if stage.forms:
-        return _forms(events, stage)
+    """The columns that a stage other than forms makes or changes."""
     if stage.table:
         return _table(events, stage, spec)
     if stage.json_:
         return read_paths(events, stage.json_.on, stage.json_.fields)
     if stage.kv:
-        return _key_values(events, stage)
+        return _key_values(events, stage.kv)
     return _ops(events, stage.ops)
 
 
-def _forms(events: pl.DataFrame, stage: Stage) -> pl.DataFrame:
+def _forms(events: pl.DataFrame, stage: Stage, rows: Rows) -> pl.DataFrame:
     if stage.on not in events.columns:
         return events
+    found = Patches(events.height)
     if stage.dispatch is None:
-        return _race(events, stage, stage.forms)
+        _race(events, stage, stage.forms, rows, found)
+        return found.over(events)
     by_program = {
         program: tuple(f for f in stage.forms if not f.programs or program in f.programs)
         for program in {p for f in stage.forms for p in f.programs}
     }
     for_all = tuple(f for f in stage.forms if not f.programs)
-    program = read(events, stage.dispatch).str.to_lowercase()
-    keyed = events.with_columns(pl.when(program.is_in(list(by_program))).then(program).alias("__program"))
-    parts = keyed.partition_by("__program", as_dict=True, include_key=False)
-    return pl.concat([_race(part, stage, by_program.get(str(key), for_all)) for (key,), part in parts.items()], how="diagonal")
+    program = events.select(read(events, stage.dispatch).str.to_lowercase().alias("program"), pl.row_index("row"))[rows]
+    keyed = program.with_columns(pl.when(c("program").is_in(list(by_program))).then(c("program")))
+    for (key,), part in keyed.partition_by("program", as_dict=True, include_key=False).items():
+        _race(events, stage, by_program.get(str(key), for_all), part.get_column("row").to_numpy(), found)
+    return found.over(events)
 
 
-def _race(events: pl.DataFrame, stage: Stage, forms: tuple[Form, ...]) -> pl.DataFrame:
+def _race(events: pl.DataFrame, stage: Stage, forms: tuple[Form, ...], rows: Rows, found: Patches) -> None:
     """Try the forms in order; only rows still unmatched see the next one."""
     text = events.get_column(stage.on)
+    if rows.size < events.height:
+        text = text.gather(pl.Series(rows))
     rows_with = _literal_rows(text, forms)
-    free = np.ones(events.height, dtype=bool)
-    finished = []
+    free = np.ones(rows.size, dtype=bool)
     for form in forms:
-        rows = rows_with.get(form.compiled.literal, _NONE) if form.compiled.literal else np.flatnonzero(free)
-        rows = rows[free[rows]]
-        if form.when and rows.size:
-            rows = rows[mask(events[rows], form.when).to_numpy()]
-        if not rows.size:
+        tried = rows_with.get(form.compiled.literal, _NONE) if form.compiled.literal else np.flatnonzero(free)
+        tried = tried[free[tried]]
+        if form.when and tried.size:
+            tried = tried[mask(events, form.when).to_numpy()[rows[tried]]]
+        if not tried.size:
             continue
-        groups = (text if rows.size == len(text) else text.gather(rows)).str.extract_groups(form.compiled.regex)
-        hit = groups.struct.field(MATCHED).is_not_null()
-        if not hit.any():
-            continue
-        matched = rows[hit.to_numpy()]
-        free[matched] = False
-        if matched.size == events.height:
-            return _claim(events, groups, form, stage)
-        finished.append(_claim(events[matched], groups.filter(hit), form, stage))
-    return pl.concat([*finished, events.filter(pl.Series(free))], how="diagonal") if finished else events
+        hit, values = form.compiled.match(text if tried.size == rows.size else text.gather(pl.Series(tried)))
+        if not hit.all():
+            tried, values = tried[hit.to_numpy()], {field: column.filter(hit) for field, column in values.items()}
+        free[tried] = False
+        if tried.size:
+            _claim(events, rows[tried], values, form, stage, found)
 
 
 def _literal_rows(text: pl.Series, forms: tuple[Form, ...]) -> dict[str, Rows]:
@@ -123,64 +121,59 @@ def _literal_rows(text: pl.Series, forms: tuple[Form, ...]) -> dict[str, Rows]:
     literals = sorted({form.compiled.literal for form in forms if form.compiled.literal})
     if not literals:
         return {}
-    found = (
-        pl.DataFrame({"literal": text.str.extract_many(literals, overlapping=True)}).with_row_index("row").explode("literal").drop_nulls()
-    )
-    parts = found.unique(maintain_order=True).partition_by("literal", as_dict=True, include_key=False)
-    return {str(literal): part.get_column("row").to_numpy() for (literal,), part in parts.items()}
+    found = text.str.extract_many(literals, overlapping=True)
+    times = found.list.len().fill_null(0).to_numpy()
+    rows = np.repeat(np.arange(times.size, dtype=np.uint32), times)
+    number = found.explode().drop_nulls().cast(pl.Enum(literals)).to_physical().to_numpy()
+    order = np.argsort(number, kind="stable")
+    ends = np.cumsum(np.bincount(number, minlength=len(literals)))[:-1]
+    parts = np.split(rows[order], ends)  # in order; a literal twice in a text gives its row twice
+    return {literal: part[np.diff(part, prepend=-1) != 0] for literal, part in zip(literals, parts, strict=True)}
 
 
-def _claim(events: pl.DataFrame, groups: pl.Series, form: Form, stage: Stage) -> pl.DataFrame:
+def _claim(events: pl.DataFrame, rows: Rows, captured: dict[str, pl.Series], form: Form, stage: Stage, found: Patches) -> None:
     """Give rows the captured values and the constants of the form that matched them. An empty capture is no value."""
-    columns: dict[str, Any] = {}
-    for field, names in form.compiled.fields.items():
-        values = groups.struct.field(names[0])
-        for name in names[1:]:
-            values = values.fill_null(groups.struct.field(name))
+    for field, values in captured.items():
+        if field in form.set:
+            continue
         if (values == "").any():
             values = values.set(values == "", None)
-        if field in events.columns and field != "message":
-            values = values.fill_null(events.get_column(field))
-        columns[field] = values
-    columns |= {field: constant(value) for field, value in form.set.items()}
-    columns["_form"] = pl.lit(f"{stage.name}/{form.id}")
+        if field in events.columns and field != "message" and values.has_nulls():
+            values = values.fill_null(events.get_column(field).gather(pl.Series(rows)))
+        if values.null_count() < len(values) or field == "message":  # an optional part that no row has is nothing to add
+            found.add(field, rows, values)
+    for field, value in form.set.items():
+        found.add(field, rows, pl.select(constant(value)).to_series())
+    found.add("_form", rows, pl.Series([f"{stage.name}/{form.id}"]))
     if not stage.envelope:
-        columns["_recognised"] = pl.lit(True)
-    return events.with_columns(**columns)
+        found.add("_recognised", rows, pl.Series([True]))
 
 
 def _table(events: pl.DataFrame, stage: Stage, spec: ParserSpec) -> pl.DataFrame:
     """Look a key up in a CSV; table values fill only where the event has none."""
     assert stage.table and stage.key
     if stage.key not in events.columns:
-        return events
+        return events.select()
     table = spec.table(stage.table)
+    keys = events.select(c(stage.key).alias("_key"))
+    found = keys.join(table.with_columns(pl.lit(True).alias("_known")), on="_key", how="left", maintain_order="left")
     fields = [name for name in table.columns if name != "_key"]
-    joined = events.join(
-        table.rename({n: f"_table_{n}" for n in fields}).with_columns(pl.lit(True).alias("_known")),
-        left_on=stage.key,
-        right_on="_key",
-        how="left",
-        maintain_order="left",
-    )
-    filled = [pl.coalesce(c(n), c(f"_table_{n}")).alias(n) if n in events.columns else c(f"_table_{n}").alias(n) for n in fields]
-    known = c("_known").fill_null(False)
-    return joined.with_columns(*filled, *([] if stage.envelope else [(c("_recognised") | known).alias("_recognised")])).drop(
-        "_known", *(f"_table_{n}" for n in fields)
-    )
+    columns = [found.get_column(n) if n not in events.columns else events.get_column(n).fill_null(found.get_column(n)) for n in fields]
+    if not stage.envelope:
+        columns.append((events.get_column("_recognised") | found.get_column("_known").fill_null(False)).alias("_recognised"))
+    return pl.DataFrame(columns)
 
 
-def _key_values(events: pl.DataFrame, stage: Stage) -> pl.DataFrame:
-    assert stage.kv
-    text = read(events, stage.kv.on)
+def _key_values(events: pl.DataFrame, kv: KeyValue) -> pl.DataFrame:
+    text = read(events, kv.on)
     found = []
-    for key, field in stage.kv.fields.items():
+    for key, field in kv.fields.items():
         regex = r"(?:^|[\s,;\[(])" + re.escape(key) + r"""=(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([^\s,\])]*))"""
-        hits = text.str.extract_all(regex).list.last().str.extract_groups(regex) if stage.kv.last else text.str.extract_groups(regex)
+        hits = text.str.extract_all(regex).list.last().str.extract_groups(regex) if kv.last else text.str.extract_groups(regex)
         value = pl.coalesce(hits.struct.field(str(i)) for i in (1, 2, 3))
         value = pl.when(value.str.len_bytes() > 0).then(value)
         found.append((pl.coalesce(value, c(field)) if field in events.columns else value).alias(field))
-    return events.with_columns(found)
+    return events.select(found)
 
 
 # Operations that only change a column: nothing to do where it is absent.
@@ -188,11 +181,9 @@ _IN_PLACE = {"hex", "lower", "upper", "replace", "strip"}
 
 
 def _ops(events: pl.DataFrame, ops: tuple[dict[str, Any], ...]) -> pl.DataFrame:
+    touched: dict[str, None] = {}
     for op in ops:
         name = next(key for key in op if key != "when")
-        if name == "drop":
-            events = events.drop(op["drop"], strict=False)
-            continue
         if name in _IN_PLACE and (op[name] if isinstance(op[name], str) else op[name]["field"]) not in events.columns:
             continue
         frame = events
@@ -201,4 +192,5 @@ def _ops(events: pl.DataFrame, ops: tuple[dict[str, Any], ...]) -> pl.DataFrame:
             wanted = condition(events, op["when"])
             columns = {f: pl.when(wanted).then(e).otherwise(read(frame, f)) for f, e in columns.items()}
         events = events.with_columns(e.alias(f) for f, e in columns.items())
-    return events
+        touched |= dict.fromkeys(columns)
+    return events.select(list(touched))

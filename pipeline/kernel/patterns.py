@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
+import polars as pl
+
 from ..errors import ContentError
 
 # Loose on purpose: a strict address pattern is slow, and normalise.py decides whether the text is an address.
@@ -24,7 +26,7 @@ LIBRARY: dict[str, tuple[str, str]] = {
     "NOTSPACE": (r"\S+", "opID=ab-1"),
     "DATA": (r".*?", "anything, as little as possible"),
     "REST": (r".*", "everything to the end"),
-    "HEX": (r"(?:0x)?[0-9A-Fa-f]+", "0x1f"),
+    "HEX": (r"(?:0x?[0-9A-Fa-f]*|[1-9A-Fa-f][0-9A-Fa-f]*)", "0x1f"),  # no two ways to begin: such a regex needs no backtracking
     "UUID": (r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}", "527683eb-be00-ae48-b12d-06e5cffe4c7e"),
     "IPV4": (IPV4, "192.0.2.7"),
     "IPV6": (IPV6, "2001:db8::1"),
@@ -59,20 +61,45 @@ _ESCAPE = re.compile(r"\\.", re.S)
 # Rust group names may hold dots but must start with a letter or underscore.
 _TIMESTAMP = "_at_timestamp"
 MATCHED = "_matched"
+_TAIL = re.compile(r"(?:%\{REST(?::(?P<reference>[@\w.]+))?\}|\(\?P?<(?P<named>[@\w.]+)>\.\*\))\$$")
+_FLAGS = re.compile(r"\(\?[a-zA-Z]*[msU-][a-zA-Z]*[:)]")  # flags that change what `^`, `$` and `.*` mean
 
 
 @dataclass(frozen=True)
 class Pattern:
-    """A compiled pattern: `regex` for Polars, `fields` -> names of its groups in order of preference, `literal` for the prefilter."""
+    """A compiled pattern.
+
+    `regex` is for Polars: its group `_matched` tells a match from a miss. `fields` -> names of its groups in order of preference;
+    `literal` is for the prefilter. `rest` is the group, if any, that takes everything after what `regex` matches: a regex engine looks
+    at each of these bytes, which for a header before a long message is most of its work.
+    """
 
     regex: str
     fields: dict[str, tuple[str, ...]]
     literal: str | None
+    rest: str | None = None
+
+    def value(self, text: pl.Expr, groups: pl.Expr, name: str) -> pl.Expr:
+        """A group's text, from `text` and `groups` = text.str.extract_groups(regex)."""
+        return text.str.strip_prefix(groups.struct.field(MATCHED)) if name == self.rest else groups.struct.field(name)
+
+    def match(self, text: pl.Series) -> tuple[pl.Series, dict[str, pl.Series]]:
+        """Which rows match (boolean), and the text of each field, null on the others."""
+        frame = pl.DataFrame({"text": text, "groups": text.str.extract_groups(self.regex)})
+        groups = pl.col("groups")
+        values = frame.select(
+            groups.struct.field(MATCHED).is_not_null().alias(MATCHED),
+            *(
+                pl.coalesce(self.value(pl.col("text"), groups, name) for name in names).alias(field)
+                for field, names in self.fields.items()
+            ),
+        )
+        return values.get_column(MATCHED), {field: values.get_column(field) for field in self.fields}
 
 
 @cache
 def compile_pattern(text: str) -> Pattern:
-    """Translate `%{NAME:field}` references and named groups `(?<field>...)`; an empty last group `_matched` tells a match from a miss.
+    """Translate `%{NAME:field}` references and named groups `(?<field>...)` to a regex of Rust.
 
     A field named twice (alternation) gets two groups, coalesced in order. Raises ContentError on an unknown name or bad syntax.
     """
@@ -91,9 +118,21 @@ def compile_pattern(text: str) -> Pattern:
         seen.append((_TIMESTAMP if field == "@timestamp" else field) + (f".__{len(seen)}" if seen else ""))
         return seen[-1]
 
-    named = _NAMED.sub(lambda m: f"(?P<{group(m.group(1))}>", text)
+    tail = _TAIL.search(text) if _has_plain_start(text) else None
+    named = _NAMED.sub(lambda m: f"(?P<{group(m.group(1))}>", text[: tail.start()] if tail else text)
     regex = "(?s)" + _ESCAPE.sub(lambda m: _ASCII.get(m.group(), m.group()), _REFERENCE.sub(expand, named))
-    return Pattern(f"(?:{regex})(?P<{MATCHED}>)", {f: tuple(g) for f, g in groups.items()}, required_literal(text))
+    field = tail and (tail["reference"] or tail["named"])
+    rest = group(field) if field else None
+    marked = f"(?P<{MATCHED}>{regex})" if tail else f"(?:{regex})(?P<{MATCHED}>)"
+    return Pattern(marked, {f: tuple(g) for f, g in groups.items()}, required_literal(text), rest)
+
+
+def _has_plain_start(text: str) -> bool:
+    """Whether every match starts at the start of the text, and `.*$` at its end takes all that is left."""
+    plain = re.sub(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", "", text)
+    while plain != (plain := re.sub(r"\([^()]*\)", "", plain)):
+        pass
+    return text.startswith("^") and "|" not in plain and not _FLAGS.search(text)
 
 
 def required_literal(text: str) -> str | None:

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from pipeline.errors import ContentError
-from pipeline.kernel.patterns import LIBRARY, MATCHED, compile_pattern, required_literal
+from pipeline.kernel.patterns import LIBRARY, compile_pattern, required_literal
 from pipeline.kernel.spec import load_parsers
 
 
@@ -41,9 +41,31 @@ def test_literals_of_all_shipped_forms_are_in_their_examples() -> None:
 
 def test_a_field_named_twice_is_coalesced() -> None:
     pattern = compile_pattern("^(?:a=%{WORD:user.name}|b=%{WORD:user.name})$")
-    groups = pl.Series(["b=x"]).str.extract_groups(pattern.regex)
-    assert [groups.struct.field(n)[0] for n in pattern.fields["user.name"]] == [None, "x"]
-    assert groups.struct.field(MATCHED)[0] == ""
+    hit, values = pattern.match(pl.Series(["b=x", "c=x"]))
+    assert hit.to_list() == [True, False]
+    assert values["user.name"].to_list() == ["x", None]
+
+
+@pytest.mark.parametrize(("text", "rest"), [
+    ("^a=%{WORD:user.name} %{REST:message}$", "message"),
+    ("^a=%{WORD:user.name} (?<message>.*)$", "message"),
+    ("^(?:a|b)[|]%{REST:message}$", "message"),
+    ("a=%{WORD:user.name} %{REST:message}$", None),
+    ("^a|b%{REST:message}$", None),
+    ("^(?:a|b%{REST:message})$", None),
+    ("(?m)^a%{REST:message}$", None),
+    ("^%{REST:message}", None),
+])
+def test_the_rest_of_a_line_is_cut_off_without_the_regex_engine(text: str, rest: str | None) -> None:
+    assert compile_pattern(text).rest == rest
+
+
+def test_a_rest_is_what_the_whole_regex_would_have_captured() -> None:
+    lines = pl.Series(["x=1 y z", "x=1 ", "x=", None, "x=ä ö\n2", "y=1 x"])
+    _, values = compile_pattern("^x=%{DATA:user.name}(?: |$)%{REST:message}$").match(lines)
+    whole = lines.str.extract_groups(r"(?s)^x=(?P<u>.*?)(?: |$)(?P<m>.*)$")
+    assert values["message"].to_list() == whole.struct.field("m").to_list()
+    assert values["user.name"].to_list() == whole.struct.field("u").to_list()
 
 
 def test_unknown_name_is_refused() -> None:
