@@ -3,6 +3,9 @@
 Hits of one rule on the same host, user and VM within one clock hour become one alert that grows. The hours are fixed
 (10:00–11:00 …), not counted from the first hit: a late hit, a retried batch or a re-run of the day cannot move a window, so it
 cannot change an id. The price is that a burst over a full hour gives two alerts.
+
+What is normal once and an attack in numbers (a VM stopped by force) has `at_least` in its rule: a group raises an alert only when
+its hits name that many different values of a field. Values, not hits: the same fact may come from several logs.
 """
 
 from __future__ import annotations
@@ -147,7 +150,8 @@ def from_hits(hits: Iterable[Row], rules: Iterable[RuleLike]) -> list[Alert]:
             when = time_of(hit)
             key = group_key(hit, known[hit["rule_id"]].custom.group_by) if when else str(hit["event_id"])
             groups[hit["rule_id"], key, window_start(when or EPOCH)][str(hit["event_id"])] = hit
-    alerts = [build(known[rule], rows.values(), key, start) for (rule, key, start), rows in groups.items()]
+    alerts = [build(known[rule], rows.values(), key, start) for (rule, key, start), rows in groups.items()
+              if _enough(known[rule], rows.values())]
     return sorted(alerts, key=lambda alert: (alert.timestamp, alert.id))
 
 
@@ -171,7 +175,8 @@ def needed_fields(rules: Iterable[RuleLike]) -> set[str]:
     """The flat fields that hits must carry for `from_hits` to write whole alerts of some rules, beside `rule_id` and `event_id`."""
     always = {"@timestamp", "event.dataset", "event.original", "log.file.path", "log.offset", *GROUP_FIELDS}
     rules = tuple(rules)
-    named = {found for rule in rules for found in (*PLACEHOLDER.findall(rule.custom.explain), *rule.custom.group_by)}
+    named = {found for rule in rules
+             for found in (*PLACEHOLDER.findall(rule.custom.explain), *rule.custom.group_by, *rule.custom.at_least)}
     return always | named | {field for fields in ENTITY_FIELDS.values() for field in fields}
 
 
@@ -186,6 +191,11 @@ def group_key(hit: Row, fields: Sequence[str] = ()) -> str:
     values = [str(hit.get(field) or "") for field in fields or GROUP_FIELDS]
     values += [] if fields else [_first(hit, ENTITY_FIELDS["vm"]) or ""]
     return "".join(f"{len(value)}:{value}" for value in values) if any(values) else str(hit["event_id"])
+
+
+def _enough(rule: RuleLike, rows: Iterable[Row]) -> bool:
+    return all(len({str(row[field]) for row in rows if row.get(field) is not None}) >= number
+               for field, number in rule.custom.at_least.items())
 
 
 def window_start(when: datetime) -> datetime:

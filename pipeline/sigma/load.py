@@ -49,10 +49,11 @@ class Custom(_Strict):
     attack_v18: tuple[str, ...] = ()
     explain: str = ""
     group_by: tuple[str, ...] = ()  # fields whose hits become one alert; default host, user and VM
+    at_least: dict[str, int] = {}  # field -> how many different values of it the hits of an alert must name; fewer raise none
 
-    @field_validator("group_by")
+    @field_validator("group_by", "at_least")
     @classmethod
-    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _known(cls, value: tuple[str, ...] | dict[str, int]) -> tuple[str, ...] | dict[str, int]:
         if unknown := [name for name in value if name not in BY_NAME]:
             raise ValueError(f"unknown fields {', '.join(unknown)}")
         return value
@@ -165,7 +166,7 @@ _HINTS = {"level": "informational, low, medium, high or critical", "status": "ex
           "id": "a UUID: python -c 'import uuid; print(uuid.uuid4())'", "tags": "a list such as [attack.t1685]",
           "detection": "a detection holds selections and a `condition`", "logsource": "such as {product: vmware, service: esxi}"}
 _CUSTOM = ("custom holds threat, evidence (a list of {kind: documented|captured|assumed, source, value}), blind_spots, response, "
-           "attack_v18, explain, group_by")
+           "attack_v18, explain, group_by, at_least")
 
 
 # pySigma lets errors of Python through on values of a wrong shape
