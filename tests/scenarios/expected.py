@@ -34,16 +34,21 @@ def summary(alerts: Iterable[Alert]) -> list[dict[str, Any]]:
 
 def without_spark(folder: Path) -> list[Alert]:
     """The alerts of a folder through the kernel alone."""
+    return from_hits(hits(folder), load_rules().rules)
+
+
+def hits(folder: Path) -> list[dict[str, Any]]:
+    """The hits of all rules in a folder, as flat rows."""
     engine, rules = Engine(), load_rules().rules
     detector = engine.detector(rules)
-    hits: list[dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.endswith((".expected.json", ".tsv"))):
         for batch in engine.process_file(str(path)):
-            found = detector.detect(batch.events)
-            rows = batch.events[found.get_column("event_index")].to_dicts()
-            for rule, row in zip(found.get_column("rule_id"), rows, strict=True):
-                hits.append({k: v for k, v in row.items() if v is not None} | {"rule_id": rule, "event_id": row["event.id"]})
-    return from_hits(hits, rules)
+            matched = detector.detect(batch.events)
+            rows = batch.events[matched.get_column("event_index")].to_dicts()
+            for rule, row in zip(matched.get_column("rule_id"), rows, strict=True):
+                found.append({k: v for k, v in row.items() if v is not None} | {"rule_id": rule, "event_id": row["event.id"]})
+    return found
 
 
 def expected(scenario: str) -> list[dict[str, Any]]:
