@@ -36,6 +36,7 @@ message                         text      The message without its header.
 tags                            keyword[] Marks of the pipeline: unparsed, time_missing, year_guessed, truncated.
 ecs.version                     keyword   ECS version of the event.
 event.id                        keyword   Hash of file identity and byte offset, or of topic, partition and offset.
+event.fact_id                   keyword   What happened to what: the same in the records of several logs that tell one fact.
 event.kind                      keyword   event or alert.
 event.category                  keyword[] ECS category.
 event.type                      keyword[] ECS type.
@@ -258,16 +259,15 @@ aws.cloudtrail.image_id         keyword   Image acted upon.
 aws.cloudtrail.shared_with      keyword[] Accounts or groups given access.
 """
 
-_OURS = ("vm", "hypervisor", "tenant", "vmware", "libvirt", "auditd", "aws", "session")
+_OURS = ("vm", "hypervisor", "tenant", "vmware", "libvirt", "auditd", "aws", "session", "event.fact_id")
 
 
 def _read_table(text: str) -> tuple[Column, ...]:
     rows = []
     for line in text.strip().splitlines():
         name, kind, doc = line.split(None, 2)
-        rows.append(
-            Column(name, kind.removesuffix("[]"), doc.removesuffix("custom").strip(), kind.endswith("[]"), name.split(".")[0] not in _OURS)
-        )
+        ours = name in _OURS or name.split(".")[0] in _OURS
+        rows.append(Column(name, kind.removesuffix("[]"), doc.strip(), kind.endswith("[]"), not ours))
     return tuple(rows)
 
 
