@@ -1,0 +1,132 @@
+"""Sigma correlations on Spark: hits of the lake to findings.
+
+One scan of the hits and one shuffle (by correlation and group) for all correlations of a level; a correlation of correlations is one
+level further. What a task judges is whole groups, in judge.py; no rows are joined with one another, so a group that holds most of the
+hits costs no more than its share. Cost follows the hits, not the events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from . import judge
+from .lake import Lake
+from .schema import BY_NAME
+from .sigma.correlations import Correlation
+
+MICROSECOND = timedelta(microseconds=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DDL = {pl.String: "STRING", pl.Int64: "BIGINT", pl.Float64: "DOUBLE", pl.List(pl.String): "ARRAY<STRING>"}
+MEMBERS_DDL = ", ".join(f"`{name}` {_DDL[dtype]}" for name, dtype in judge.MEMBERS.items())
+FINDINGS_DDL = ", ".join(f"`{name}` {_DDL[dtype]}" for name, dtype in judge.FINDINGS.items())
+
+
+def findings(hits: DataFrame, correlations: Sequence[Correlation], horizon: datetime) -> pl.DataFrame:
+    """Findings (columns of judge.FINDINGS) of correlations over hits (schema of the table `hits`).
+
+    `correlations` are in order, each after those it refers to (sigma.correlations.read_correlations); `horizon` is the time up to which
+    the sources were watched.
+    """
+    until = (horizon - EPOCH) // MICROSECOND
+    found: list[pl.DataFrame] = []
+    for level in judge.levels(correlations):
+        rows = grouped(hits, level)
+        if found:
+            inner = judge.members(pl.concat([judge.as_hits(f, correlations) for f in found], how="diagonal"), level)
+            rows = rows.unionByName(hits.sparkSession.createDataFrame(_arrow(inner), MEMBERS_DDL))
+        found.append(_collect(judged(rows, level, until)))
+    return judge.unfold(pl.concat(found)) if found else pl.DataFrame(schema=judge.FINDINGS)
+
+
+def grouped(hits: DataFrame, level: Sequence[Correlation]) -> DataFrame:
+    """Hits as members of the groups of some correlations: columns of judge.MEMBERS."""
+    rules = sorted({rule for correlation in level for rule in correlation.refers_to})
+    fields = sorted({name for correlation in level for name in correlation.fields if name in BY_NAME})
+    rows = hits.where(F.col("rule_id").isin(*rules)).select(
+        "rule_id", F.unix_micros("@timestamp").alias("time"), _leaf("event.id").alias("event"), _leaf("event.fact_id").alias("fact"),
+        F.concat_ws("/", _leaf("event.dataset"), _leaf("process.name"), _leaf("event.provider")).alias("channel"),
+        *(_leaf(name).alias(name.replace(".", ":")) for name in fields))  # mapInArrow takes a dot for a struct
+
+    def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            frame = _polars([batch])
+            named = frame.rename({name: name.replace(":", ".") for name in frame.columns})
+            yield from _arrow(judge.members(named, level)).to_batches()
+
+    return rows.mapInArrow(run, MEMBERS_DDL)
+
+
+def judged(rows: DataFrame, level: Sequence[Correlation], horizon: int) -> DataFrame:
+    """Findings of members: one shuffle brings each group to one task."""
+    def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        held = list(batches)
+        if held:
+            yield from _arrow(judge.evaluate(_polars(held), level, horizon)).to_batches()
+
+    return rows.repartition("correlation", "key").mapInArrow(run, FINDINGS_DDL)
+
+
+def reach(correlations: Sequence[Correlation]) -> timedelta:
+    """How far before a hit something may lie that is in one window with it, over all levels."""
+    return sum((max(c.timespan for c in level) for level in judge.levels(correlations)), timedelta())
+
+
+def days_to_judge(house: Lake, correlations: Sequence[Correlation], days: set[date]) -> tuple[date, date]:
+    """First and last day of the hits that bear upon the findings of some days. An alert that began before and reaches into them may grow,
+    so the days go back to where it began.
+    """
+    span = reach(correlations)
+    first = (datetime.combine(min(days), datetime.min.time(), UTC) - span).date()
+    last = (datetime.combine(max(days), datetime.min.time(), UTC) + timedelta(days=1) + span).date()
+    ids = [c.id for c in correlations]
+    begun = [(row.first.date(), row.last.date()) for row in house.read("alerts").where(F.col("rule_id").isin(*ids)).select(
+        F.get_json_object("alert", "$.first").cast("timestamp").alias("first"),
+        F.get_json_object("alert", "$.last").cast("timestamp").alias("last")).collect()]
+    while earlier := [start for start, end in begun if start < first <= end + span]:
+        first = min(earlier)
+    return first, last
+
+
+def rows_of(hits: DataFrame, found: pl.DataFrame, fields: set[str]) -> dict[str, list[dict[str, Any]]]:
+    """The hits behind findings by event id: flat rows with `rule_id`, `event_id` and the wanted fields that are not null."""
+    ids = found.get_column("events").explode().drop_nulls().unique().sort().to_list()
+    if not ids:
+        return {}
+    wanted = hits.sparkSession.createDataFrame(pa.table({"_id": pa.array(ids, pa.string())}))
+    leaves = [_leaf(name).alias(name) for name in sorted(fields & BY_NAME.keys() | {"event.id"})]
+    rows = hits.join(F.broadcast(wanted), _leaf("event.id") == F.col("_id"), "left_semi").select("rule_id", *leaves)
+    by_event: dict[str, list[dict[str, Any]]] = {}
+    for row in rows.toArrow().to_pylist():
+        flat = {name: value for name, value in row.items() if value is not None} | {"event_id": row["event.id"]}
+        by_event.setdefault(row["event.id"], []).append(flat)
+    return by_event
+
+
+def _leaf(name: str) -> Any:
+    return F.col(".".join(f"`{part}`" for part in name.split(".")))
+
+
+def _polars(batches: Sequence[pa.RecordBatch]) -> pl.DataFrame:
+    frame = pl.from_arrow(pa.Table.from_batches(batches))
+    assert isinstance(frame, pl.DataFrame)
+    return frame
+
+
+def _arrow(frame: pl.DataFrame) -> Any:
+    """An Arrow table as Spark takes it: plain strings and lists."""
+    table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+    plain = {pl.String: pa.string(), pl.Int64: pa.int64(), pl.Float64: pa.float64(), pl.List(pl.String): pa.list_(pa.string())}
+    return table.cast(pa.schema([(name, plain[dtype]) for name, dtype in frame.schema.items()]))
+
+
+def _collect(frame: DataFrame) -> pl.DataFrame:
+    found = pl.from_arrow(frame.toArrow())
+    assert isinstance(found, pl.DataFrame)
+    return found.cast(judge.FINDINGS).sort("correlation", "key", "first")  # type: ignore[arg-type]
