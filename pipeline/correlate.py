@@ -51,7 +51,7 @@ def grouped(hits: DataFrame, level: Sequence[Correlation]) -> DataFrame:
     fields = sorted({name for correlation in level for name in correlation.fields if name in BY_NAME})
     rows = hits.where(F.col("rule_id").isin(*rules)).select(
         "rule_id", F.unix_micros("@timestamp").alias("time"), _leaf("event.id").alias("event"), _leaf("event.fact_id").alias("fact"),
-        F.concat_ws("/", _leaf("event.dataset"), _leaf("process.name"), _leaf("event.provider")).alias("channel"),
+        F.concat_ws("/", *(F.coalesce(_leaf(n), F.lit("")) for n in judge.CHANNEL)).alias("channel"),
         *(_leaf(name).alias(name.replace(".", ":")) for name in fields))  # mapInArrow takes a dot for a struct
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

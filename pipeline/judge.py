@@ -21,6 +21,7 @@ SEPARATOR = "\x1f"
 MAX_EVENTS = 20
 # Records of one fact in several logs of a host are written within seconds of one another.
 FACT_SECONDS = 10
+CHANNEL = ("event.dataset", "process.name", "event.provider")  # tells the logs of a host apart
 MEMBERS: dict[str, Any] = {
     "correlation": pl.String, "key": pl.String, "group": pl.List(pl.String), "time": pl.Int64, "slot": pl.Int64, "event": pl.String,
     "fact": pl.String, "channel": pl.String, "value": pl.String, "number": pl.Float64}
@@ -39,6 +40,15 @@ def members(hits: pl.DataFrame, correlations: Iterable[Correlation]) -> pl.DataF
     parts = [_members(by_rule[rule], correlation, slot, rule)
              for correlation in correlations for slot, rule in enumerate(correlation.refers_to) if rule in by_rule]
     return pl.concat(parts) if parts else pl.DataFrame(schema=MEMBERS)
+
+
+def hits_of(events: pl.DataFrame, hits: pl.DataFrame) -> pl.DataFrame:
+    """What `members` takes, from flat events and the hits that a Detector found in them (`event_index`, `rule_id`)."""
+    rows = events[hits.get_column("event_index")]
+    channel = [_text(rows, name).fill_null("") for name in CHANNEL]
+    return rows.with_columns(
+        hits.get_column("rule_id"), c("@timestamp").dt.epoch("us").alias("time"), c("event.id").alias("event"),
+        _text(rows, "event.fact_id").alias("fact"), pl.concat_str(channel, separator="/").alias("channel"))
 
 
 def _members(hits: pl.DataFrame, correlation: Correlation, slot: int, rule: str) -> pl.DataFrame:

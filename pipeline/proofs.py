@@ -10,7 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -26,7 +26,9 @@ from .kernel.detect import Detector
 from .kernel.engine import Batch, Engine
 from .kernel.framing import read_records
 from .kernel.json_records import split_json
-from .sigma.load import Case, Rule, load_cases, load_rules
+from .judge import hits_of, judge
+from .sigma.correlations import Catalogue, Correlation, closure, load_catalogue
+from .sigma.load import Case, Rule, load_cases
 
 # Samples and cases without a year in their lines are read as if their file had been written on this day.
 WRITTEN = datetime(2026, 3, 1, tzinfo=UTC)
@@ -129,24 +131,40 @@ def junit(proofs: Iterable[Proof], path: Path) -> None:
 
 
 def check_cases(engine: Engine, only: str = "") -> Iterator[Proof]:
-    """Run every case of the rules whose path contains `only`: raw lines through the case's parser, then all rules in one pass."""
-    loaded = load_rules()
-    detector_of_all = engine.detector(loaded.rules)
-    by_parser: dict[str, list[tuple[Rule, Case]]] = defaultdict(list)
-    for rule in (rule for rule in loaded.rules if only in str(rule.path)):
-        for case in load_cases(rule):
-            by_parser[case.parser].append((rule, case))
-    for parser, pairs in by_parser.items():
-        started = time.perf_counter()
+    """Run every case of the rules and correlations whose path contains `only`: raw lines through the case's parser, then all rules in one
+    pass, then the correlation.
+    """
+    catalogue = load_catalogue()
+    detector_of_all = engine.detector(catalogue.rules)
+    wanted = [rule for rule in catalogue.everything if only in str(rule.path)]
+    pairs = [(rule, case) for rule in wanted for case in load_cases(rule.cases_path)]
+    started = time.perf_counter()
+    events = _events_of_cases(engine, [case for _, case in pairs])
+    seconds = (time.perf_counter() - started) / max(1, len(pairs))
+    for (rule, case), found in zip(pairs, events, strict=True):
+        began = time.perf_counter()
+        problem = found if isinstance(found, str) else check_case(found, detector_of_all, catalogue, rule, case)
+        yield Proof(rule.path.stem, case.name, rule.cases_path, problem, seconds + time.perf_counter() - began)
+
+
+def _events_of_cases(engine: Engine, cases: list[Case]) -> list[pl.DataFrame | str]:
+    """The events of each case, or what is wrong with its lines. All lines of one parser are parsed together."""
+    by_parser: dict[str, list[tuple[int, bytes]]] = defaultdict(list)
+    for number, case in enumerate(cases):
+        for log in case.sources:
+            by_parser[log.parser].append((number, log.raw.encode()))
+    found: list[list[pl.DataFrame]] = [[] for _ in cases]
+    problems: dict[int, str] = {}
+    for parser, texts in by_parser.items():
         try:
-            events = parse_apart(engine, [case.raw.encode() for _, case in pairs], parser)
+            frames = parse_apart(engine, [text for _, text in texts], parser)
         except HypervigilError as error:
-            yield from (Proof(rule.path.stem, case.name, rule.cases_path, str(error), 0.0) for rule, case in pairs)
+            problems |= {number: str(error) for number, _ in texts}
             continue
-        problems = [check_case(frame, detector_of_all, rule, case) for frame, (rule, case) in zip(events, pairs, strict=True)]
-        seconds = (time.perf_counter() - started) / len(pairs)
-        for problem, (rule, case) in zip(problems, pairs, strict=True):
-            yield Proof(rule.path.stem, case.name, rule.cases_path, problem, seconds)
+        for (number, _), frame in zip(texts, frames, strict=True):  # ids hold offsets only: tell parsers apart
+            named = frame.with_columns(pl.lit(f"{parser}-").add(pl.col("event.id")).alias("event.id")) if frame.height else frame
+            found[number].append(named)
+    return [problems.get(number) or pl.concat(frames, how="diagonal") for number, frames in enumerate(found)]
 
 
 def parse_apart(engine: Engine, texts: list[bytes], parser: str) -> list[pl.DataFrame]:
@@ -169,15 +187,29 @@ def parse_apart(engine: Engine, texts: list[bytes], parser: str) -> list[pl.Data
     return [events.filter(place) for place in inside] if events.height else [events] * len(texts)
 
 
-def check_case(events: pl.DataFrame, rules: Detector, rule: Rule, case: Case) -> str | None:
+def check_case(events: pl.DataFrame, rules: Detector, catalogue: Catalogue, rule: Rule | Correlation, case: Case) -> str | None:
     """What is wrong with one case, in words, or None. `events` are those of its raw lines."""
     if events.is_empty():
         return "its lines gave no event"
-    mine = rules.detect(events).filter(pl.col("rule_id") == rule.id).get_column("event_index")
-    if case.fires != bool(mine.len()):
+    hits = rules.detect(events)
+    if isinstance(rule, Correlation):
+        mine = events.filter(pl.col("event.id").is_in(_finding_events(events, hits, catalogue, rule, case)))
+    else:
+        mine = events[hits.filter(pl.col("rule_id") == rule.id).get_column("event_index")]
+    if case.fires != bool(mine.height):
         return "does not fire" if case.fires else "fires"
     for name, want in case.expect.items():
-        values = events[mine].get_column(name).to_list() if name in events.columns else []
+        values = mine.get_column(name).to_list() if name in mine.columns else []
         if want not in values:
             return f"{name} expected {want!r}, found {values}"
     return None
+
+
+def _finding_events(events: pl.DataFrame, hits: pl.DataFrame, catalogue: Catalogue, correlation: Correlation, case: Case) -> list[str]:
+    """Ids of the events behind the findings of a correlation."""
+    until = case.until or events.get_column("@timestamp").max()
+    assert isinstance(until, datetime)
+    horizon = (until - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    needed = closure(catalogue.correlations, correlation)
+    found = judge(hits_of(events, hits), needed, horizon).filter(pl.col("correlation") == correlation.id)
+    return found.get_column("events").explode().drop_nulls().to_list()

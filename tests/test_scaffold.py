@@ -9,8 +9,9 @@ from pipeline.checking import check_parser
 from pipeline.kernel.engine import Engine
 from pipeline.kernel.spec import load_parser
 from pipeline.scaffold import new_parser, new_rule
+from pipeline.sigma.correlations import load_catalogue
 from pipeline.sigma.lint import lint_folder
-from pipeline.sigma.load import load_cases, load_rules
+from pipeline.sigma.load import load_cases
 
 
 def test_new_parser_passes(tmp_path: Path) -> None:
@@ -26,9 +27,10 @@ def test_new_parser_passes(tmp_path: Path) -> None:
 def test_new_rule_passes(tmp_path: Path) -> None:
     new_rule("esxi_made_up", "hardening", tmp_path)
     assert lint_folder(tmp_path) == []
-    loaded = load_rules(tmp_path)
+    catalogue = load_catalogue(tmp_path)
     engine = Engine()
-    rule = loaded.rules[0]
-    cases = load_cases(rule)
+    rule = catalogue.rules[0]
+    cases = load_cases(rule.cases_path)
     events = proofs.parse_apart(engine, [case.raw.encode() for case in cases], "vmware-esxi")
-    assert [proofs.check_case(e, engine.detector([rule]), rule, c) for e, c in zip(events, cases, strict=True)] == [None, None]
+    rules = engine.detector([rule])
+    assert [proofs.check_case(e, rules, catalogue, rule, c) for e, c in zip(events, cases, strict=True)] == [None, None]

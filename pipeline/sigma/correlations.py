@@ -20,7 +20,7 @@ from ..errors import ContentError
 from ..schema import BY_NAME
 from .documents import Document
 from .expressions import Expression, parse_expression
-from .load import Custom, Rule
+from .load import Custom, Loaded, Rule, load_rules
 
 CorrelationType = Literal["event_count", "value_count", "temporal", "temporal_ordered", "value_sum", "value_avg", "value_percentile",
                           "value_median"]
@@ -129,11 +129,52 @@ def read_correlations(documents: Iterable[Document], rules: Iterable[Rule]) -> t
     return ordered, (*errors, *cycles)
 
 
+@dataclass(frozen=True)
+class Catalogue:
+    """What a folder of detections holds. `correlations` are in the order in which they must run."""
+
+    rules: tuple[Rule, ...]
+    correlations: tuple[Correlation, ...]
+    errors: tuple[ContentError, ...]
+
+    @property
+    def everything(self) -> tuple[Rule | Correlation, ...]:
+        return (*self.rules, *self.correlations)
+
+    @property
+    def alerting(self) -> tuple[Rule, ...]:
+        """The single-event rules that raise alerts of their own."""
+        silent = silenced(self.correlations)
+        return tuple(rule for rule in self.rules if rule.id not in silent)
+
+
+def load_catalogue(folder: Path | None = None) -> Catalogue:
+    """Every rule and correlation of a folder (default: detections/); errors are collected."""
+    loaded = load_rules(folder)
+    return resolve(loaded)
+
+
+def resolve(loaded: Loaded) -> Catalogue:
+    """Rules and correlation documents that were read together."""
+    correlations, errors = read_correlations(loaded.correlations, loaded.rules)
+    return Catalogue(loaded.rules, correlations, (*loaded.errors, *errors))
+
+
 def silenced(correlations: Iterable[Correlation]) -> set[str]:
     """Ids of the rules that raise no alert of their own: some correlation refers to them and none of those says `generate: true`."""
     correlations = list(correlations)
     spoken = {rule for c in correlations if c.generate for rule in c.refers_to}
     return {rule for c in correlations for rule in c.rules} - spoken
+
+
+def closure(correlations: Iterable[Correlation], wanted: Correlation) -> tuple[Correlation, ...]:
+    """A correlation and those it is built upon, in the order given."""
+    correlations = list(correlations)
+    needed = {wanted.id}
+    for correlation in reversed(correlations):  # each stands after those it refers to
+        if correlation.id in needed:
+            needed.update(correlation.refers_to)
+    return tuple(c for c in correlations if c.id in needed)
 
 
 # --- a correlation from a document --------------------------------------------------------------------------------------------

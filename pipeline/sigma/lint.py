@@ -30,8 +30,9 @@ from sigma.types import SigmaNull, SigmaString
 
 from ..errors import ContentError
 from .compile import check_rule, compile_rule, items, parse_condition, selected
+from .correlations import Catalogue, Correlation, load_catalogue
 from .known import Known, shipped
-from .load import Rule, load_cases, load_rules
+from .load import Rule, load_cases
 from .terms import Term, matches, terms
 
 ID_FIELDS = ("event.action", "event.code")  # what they are compared with must be evidence
@@ -42,14 +43,17 @@ _KEEP_CASE = {SigmaAllModifier, SigmaNegateModifier, SigmaContainsModifier, Sigm
 
 def lint_folder(folder: Path | None = None, known: Known | None = None) -> list[ContentError]:
     """Findings of every rule of a folder (default: detections/), those of reading included."""
-    loaded = load_rules(folder)
-    return [*loaded.errors, *lint_rules(loaded.rules, known)]
+    return lint_catalogue(load_catalogue(folder), known)
 
 
-def lint_rules(rules: Iterable[Rule], known: Known | None = None) -> list[ContentError]:
-    """Findings of rules and their cases, in the order of the rules; `known` defaults to what the parsers folder holds."""
-    rules, known = list(rules), known or shipped()
-    return [*(error for rule in rules for error in (*lint_rule(rule, known), *lint_cases(rule, known))), *_duplicates(rules)]
+def lint_catalogue(catalogue: Catalogue, known: Known | None = None) -> list[ContentError]:
+    """Findings of rules, correlations and their cases; `known` defaults to what the parsers folder holds."""
+    known = known or shipped()
+    return [
+        *catalogue.errors,
+        *(error for rule in catalogue.rules for error in (*lint_rule(rule, known), *lint_cases(rule, known))),
+        *(error for c in catalogue.correlations for error in (*_metadata(c), *lint_cases(c, known))),
+        *_duplicates(catalogue.everything)]
 
 
 def lint_rule(rule: Rule, known: Known) -> list[ContentError]:
@@ -61,7 +65,7 @@ def lint_rule(rule: Rule, known: Known) -> list[ContentError]:
     return found
 
 
-def lint_cases(rule: Rule, known: Known) -> list[ContentError]:
+def lint_cases(rule: Rule | Correlation, known: Known) -> list[ContentError]:
     """Findings of a rule's cases file: it must exist, with at least one case that fires and one that does not."""
     path = rule.cases_path
 
@@ -71,7 +75,7 @@ def lint_cases(rule: Rule, known: Known) -> list[ContentError]:
     if not path.exists():
         return [error("no cases file", "write raw lines that make the rule fire, and lines that nearly do")]
     try:
-        cases = load_cases(rule)
+        cases = load_cases(rule.cases_path)
     except ContentError as wrong:
         hint = wrong.hint or "keys: name, why, parser, raw, fires, expect"
         return [replace(wrong, message=f"rule {rule.title!r}: {wrong.message}", hint=hint)]
@@ -83,13 +87,13 @@ def lint_cases(rule: Rule, known: Known) -> list[ContentError]:
     names = [case.name for case in cases]
     twice = sorted({name for name in names if names.count(name) > 1})
     found += [error(f"two cases are named {name!r}", "name what each case shows") for name in twice]
-    found += [error(f"case {case.name!r} names no parser of ours: {case.parser!r}", f"parsers: {', '.join(sorted(known.parsers))}")
-              for case in cases if case.parser not in known.parsers]
+    found += [error(f"case {case.name!r} names no parser of ours: {log.parser!r}", f"parsers: {', '.join(sorted(known.parsers))}")
+              for case in cases for log in case.sources if log.parser not in known.parsers]
     return found
 
 
-def _duplicates(rules: list[Rule]) -> Iterator[ContentError]:
-    first: dict[str, Rule] = {}
+def _duplicates(rules: Iterable[Rule | Correlation]) -> Iterator[ContentError]:
+    first: dict[str, Rule | Correlation] = {}
     for rule in rules:
         other = first.setdefault(rule.id, rule)
         if other is not rule and rule.id:
@@ -159,7 +163,7 @@ def _logsource(rule: Rule, known: Known) -> Iterator[ContentError]:
 # --- metadata and evidence ------------------------------------------------------------------------------------------------------
 
 
-def _metadata(rule: Rule) -> Iterator[ContentError]:
+def _metadata(rule: Rule | Correlation) -> Iterator[ContentError]:
     custom = rule.custom
     required: list[tuple[object, tuple[str, ...], str]] = [
         (rule.id, ("id",), "a UUID: python -c 'import uuid; print(uuid.uuid4())'"),
@@ -167,7 +171,7 @@ def _metadata(rule: Rule) -> Iterator[ContentError]:
         (rule.description.strip(), ("description",), "what is seen and why it matters"),
         (rule.falsepositives, ("falsepositives",), "what legitimate work looks the same"),
         (custom.threat, ("custom", "threat"), "one of the threats of pipeline/sigma/load.py"),
-        (custom.evidence, ("custom", "evidence"), "a list of {kind, source, value}: where the compared strings are known from"),
+        (custom.evidence or isinstance(rule, Correlation), ("custom", "evidence"), "a list of {kind, source, value}: where the compared strings are known from"),
         (custom.blind_spots.strip(), ("custom", "blind_spots"), "what the rule cannot see"),
         (all(map(str.strip, custom.response)) and custom.response, ("custom", "response"), "a list of steps for the analyst"),
         (custom.attack_v18, ("custom", "attack_v18"), "technique ids of ATT&CK v18, such as T1562.001"),

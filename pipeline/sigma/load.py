@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 from sigma.exceptions import SigmaError
 from sigma.modifiers import SigmaWideModifier, modifier_mapping
 from sigma.rule import SigmaDetection, SigmaRule
@@ -49,6 +49,7 @@ class Custom(_Strict):
     attack_v18: tuple[str, ...] = ()
     explain: str = ""
     group_by: tuple[str, ...] = ()  # fields whose hits become one alert; default host, user and VM
+    known_from: tuple[str, ...] = ()  # correlations: rules whose events make a group known, so that the absence of others shows
     at_least: dict[str, int] = {}  # field -> how many different values of it the hits of an alert must name; fewer raise none
 
     @field_validator("group_by", "at_least")
@@ -59,15 +60,38 @@ class Custom(_Strict):
         return value
 
 
+class Log(_Strict):
+    """Raw lines of one source, and the parser that reads them."""
+
+    parser: str
+    raw: str
+
+
 class Case(_Strict):
-    """Raw lines as they come, the parser that reads them, and whether the rule fires on any of the events."""
+    """Raw lines as they come, the parser that reads them, and whether the rule fires on any of the events.
+
+    Lines of several sources are given as `logs` in place of `parser` and `raw`. `until`: the time up to which the sources were watched,
+    for correlations that need to see that something did not happen; default: the last event.
+    """
 
     name: str
     why: str = ""
-    parser: str
-    raw: str
+    parser: str = ""
+    raw: str = ""
+    logs: tuple[Log, ...] = ()
     fires: bool
     expect: dict[str, Any] = {}
+    until: dt.datetime | None = None
+
+    @model_validator(mode="after")
+    def _has_lines(self) -> Case:
+        if bool(self.logs) == bool(self.parser and self.raw):
+            raise ValueError("a case has either parser and raw, or logs (a list of {parser, raw})")
+        return self
+
+    @property
+    def sources(self) -> tuple[Log, ...]:
+        return self.logs or (Log(parser=self.parser, raw=self.raw),)
 
 
 class Cases(_Strict):
@@ -151,9 +175,9 @@ def load_text(text: str, path: Path) -> Loaded:
     return Loaded(tuple(rules), tuple(correlations), tuple(errors))
 
 
-def load_cases(rule: Rule) -> tuple[Case, ...]:
-    """The cases beside a rule; none if there is no file. Raises ContentError if the file is wrong."""
-    return content.read_model(rule.cases_path, Cases).cases if rule.cases_path.exists() else ()
+def load_cases(path: Path) -> tuple[Case, ...]:
+    """The cases of a file; none if there is no file. Raises ContentError if the file is wrong."""
+    return content.read_model(path, Cases).cases if path.exists() else ()
 
 
 # --- a rule from a document ---------------------------------------------------------------------------------------------------
@@ -166,7 +190,7 @@ _HINTS = {"level": "informational, low, medium, high or critical", "status": "ex
           "id": "a UUID: python -c 'import uuid; print(uuid.uuid4())'", "tags": "a list such as [attack.t1685]",
           "detection": "a detection holds selections and a `condition`", "logsource": "such as {product: vmware, service: esxi}"}
 _CUSTOM = ("custom holds threat, evidence (a list of {kind: documented|captured|assumed, source, value}), blind_spots, response, "
-           "attack_v18, explain, group_by, at_least")
+           "attack_v18, explain, group_by, at_least, known_from")
 
 
 # pySigma lets errors of Python through on values of a wrong shape

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.sigma.correlations import resolve
 from pipeline.sigma.known import Known
-from pipeline.sigma.lint import lint_rules
+from pipeline.sigma.lint import lint_catalogue
 from pipeline.sigma.load import load_file
 
 FOLDER = Path(__file__).resolve().parents[1] / "broken_content" / "rules"
@@ -23,8 +24,7 @@ KNOWN = Known(
 
 def findings(path: Path) -> str:
     """The findings as text. Those about cases count only for the rules that are about cases."""
-    loaded = load_file(path)
-    errors = [*loaded.errors, *lint_rules(loaded.rules, KNOWN)]
+    errors = lint_catalogue(resolve(load_file(path)), KNOWN)
     kept = [e for e in errors if path.name.startswith("cases-") or not str(e.path).endswith(".cases.yaml")]
     assert all(error.hint and error.line for error in kept), kept
     return "".join(f"{error}\n" for error in kept).replace(f"{FOLDER}/", "")

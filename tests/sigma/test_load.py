@@ -85,7 +85,7 @@ def test_a_folder_collects_errors_and_rules(tmp_path: Path) -> None:
     loaded = load_rules(tmp_path)
     assert [rule.title for rule in loaded.rules] == ["Host audit record of a power off"]
     assert [Path(str(error.path)).name for error in loaded.errors] == ["bad.yml", "binary.yml"]
-    cases = load_cases(loaded.rules[0])
+    cases = load_cases(loaded.rules[0].cases_path)
     assert [case.fires for case in cases] == [True, False]
     assert cases[0].raw == "one line\nand another\n"
     assert cases[0].expect == {"user.name": "root"}
