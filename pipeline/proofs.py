@@ -21,12 +21,12 @@ import polars as pl
 from . import content
 from .errors import HypervigilError
 from .events import flatten, to_dicts
+from .judge import hits_of, judge
 from .kernel import detector, files
 from .kernel.detect import Detector
 from .kernel.engine import Batch, Engine
 from .kernel.framing import read_records
 from .kernel.json_records import split_json
-from .judge import hits_of, judge
 from .sigma.correlations import Catalogue, Correlation, closure, load_catalogue
 from .sigma.load import Case, Rule, load_cases
 

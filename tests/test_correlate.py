@@ -1,4 +1,4 @@
-"""Correlations on Spark find what the same correlations find in memory, in one shuffle a level, and a hot group costs what its rows cost."""
+"""Correlations on Spark find what they find in memory, with one shuffle a level and no join."""
 
 from __future__ import annotations
 
