@@ -166,7 +166,7 @@ def test_needed_fields_are_those_of_templates_and_of_every_alert() -> None:
 
 
 def test_the_rules_we_ship_make_alerts() -> None:
-    rules: list[RuleLike] = list(load_rules().rules)
+    rules: list[RuleLike] = [rule for rule in load_rules().rules if not rule.custom.at_least]
     alerts = from_hits([hit(rule.id, 0, "a", host__name="esx1") for rule in rules], rules)
     assert len(alerts) == len(rules)
     assert all(alert.explanation and alert.rule.path.startswith("detections/") for alert in alerts)
