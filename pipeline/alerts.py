@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from .text import one_line
 
 if TYPE_CHECKING:
+    from .sigma.correlations import Correlation
     from .sigma.load import Custom
 
 Severity = Literal["informational", "low", "medium", "high", "critical"]
@@ -114,6 +115,15 @@ class EvidenceLine(_Model):
     original: str = ""
 
 
+class Window(_Model):
+    """What a correlation counted: its group (field -> value), the window around the events, and the counted value."""
+
+    group: dict[str, str]
+    opens: datetime
+    closes: datetime
+    value: float
+
+
 class Alert(_Model):
     """One thing for an analyst to decide on. `model_dump(mode="json", by_alias=True)` is the form that is stored and delivered."""
 
@@ -128,6 +138,7 @@ class Alert(_Model):
     confidence_why: str
     attack: Attack
     entities: Entities
+    window: Window | None = None
     datasets: tuple[str, ...] = ()
     events: tuple[str, ...]
     evidence: tuple[EvidenceLine, ...]
@@ -155,19 +166,37 @@ def from_hits(hits: Iterable[Row], rules: Iterable[RuleLike]) -> list[Alert]:
     return sorted(alerts, key=lambda alert: (alert.timestamp, alert.id))
 
 
-def build(rule: RuleLike, rows: Iterable[Row], key: str, start: datetime) -> Alert:
-    """One alert from the rows of one group (not empty). Correlations and analytics jobs call it with their own key and window start."""
+def from_findings(findings: Iterable[Row], correlations: Iterable[Correlation], behind: Mapping[str, Sequence[Row]]) -> list[Alert]:
+    """Alerts of correlations. `findings` are rows of judge.FINDINGS; `behind`: event id -> its hits, flat rows as for `from_hits`."""
+    known = {correlation.id: correlation for correlation in correlations}
+    alerts = []
+    for found in findings:
+        correlation = known[found["correlation"]]
+        first, last, closes = (EPOCH + timedelta(microseconds=found[name]) for name in ("first", "last", "closes"))
+        window = Window(group=dict(zip(correlation.group_by, found["group"], strict=True)), opens=first, closes=max(closes, last),
+                        value=found["value"])
+        rows = [behind[event][0] for event in found["events"] if event in behind]
+        alerts.append(build(correlation, rows, found["key"], first, window, found["count"]))
+    return alerts
+
+
+def build(rule: RuleLike, rows: Iterable[Row], key: str, start: datetime, window: Window | None = None, count: int = 0) -> Alert:
+    """One alert from the rows of one group (not empty).
+
+    Correlations and analytics jobs call it with their own key and window start; of their events `rows` may be a part, of `count`.
+    """
     ordered = sorted(rows, key=lambda row: (time_of(row) or EPOCH, str(row["event_id"])))
     times = [when for when in map(time_of, ordered) if when] or [start]
+    first, last, count = min(start, times[0]) if window else times[0], times[-1], max(count, len(ordered))
     level: Severity = rule.level if rule.level in SEVERITIES else "medium"
     confidence, why = _confidence(rule)
     return Alert(
-        id=alert_id(rule.id, key, start), timestamp=times[0], first=times[0], last=times[-1], count=len(ordered),
+        id=alert_id(rule.id, key, start), timestamp=first, first=first, last=last, count=count, window=window,
         rule=_rule_info(rule), severity=level, confidence=confidence, confidence_why=why, attack=_attack(rule),
         entities=Entities(**{name: _entity(ordered, fields) for name, fields in ENTITY_FIELDS.items()}),
         datasets=_distinct(ordered, ("event.dataset",)),
         events=tuple(str(row["event_id"]) for row in ordered[:MAX_EVENTS]),
-        evidence=tuple(map(_evidence, _telling(ordered, MAX_EVIDENCE))), explanation=_explanation(rule, ordered),
+        evidence=tuple(map(_evidence, _telling(ordered, MAX_EVIDENCE))), explanation=_explanation(rule, ordered, count),
         falsepositives=tuple(rule.falsepositives), blind_spots=rule.custom.blind_spots, response=tuple(rule.custom.response))
 
 
@@ -279,15 +308,15 @@ def _evidence(row: Row) -> EvidenceLine:
         offset=row.get("log.offset"), original=text if len(text) <= MAX_TEXT else text[:MAX_TEXT - 1] + "…")
 
 
-def _explanation(rule: RuleLike, rows: Sequence[Row]) -> str:
+def _explanation(rule: RuleLike, rows: Sequence[Row], count: int) -> str:
     """The rule's `custom.explain` with `{field}` filled in, else a sentence from title and entities; then how often and how long."""
     template = rule.custom.explain.strip()
     words = PLACEHOLDER.sub(lambda field: _values(rows, *_fields_of(field[1])), template) if template else _sentence(rule, rows)
     words = words[:1].upper() + words[1:] if template.startswith("{user.name}") and words.startswith("somebody") else words
     times = [when for when in map(time_of, rows) if when]
-    if len(rows) > 1 and times:
+    if count > 1 and times:
         stop = "" if words.endswith((".", "!", "?")) else "."
-        words += f"{stop} Seen {len(rows)} times from {times[0]:%H:%M:%S} to {times[-1]:%H:%M:%S} UTC."
+        words += f"{stop} Seen {count} times from {times[0]:%H:%M:%S} to {times[-1]:%H:%M:%S} UTC."
     return words
 
 

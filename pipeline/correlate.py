@@ -7,8 +7,8 @@ hits costs no more than its share. Cost follows the hits, not the events.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import polars as pl
@@ -17,7 +17,6 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from . import judge
-from .lake import Lake
 from .schema import BY_NAME
 from .sigma.correlations import Correlation
 
@@ -50,9 +49,9 @@ def grouped(hits: DataFrame, level: Sequence[Correlation]) -> DataFrame:
     rules = sorted({rule for correlation in level for rule in correlation.refers_to})
     fields = sorted({name for correlation in level for name in correlation.fields if name in BY_NAME})
     rows = hits.where(F.col("rule_id").isin(*rules)).select(
-        "rule_id", F.unix_micros("@timestamp").alias("time"), _leaf("event.id").alias("event"), _leaf("event.fact_id").alias("fact"),
-        F.concat_ws("/", *(F.coalesce(_leaf(n), F.lit("")) for n in judge.CHANNEL)).alias("channel"),
-        *(_leaf(name).alias(name.replace(".", ":")) for name in fields))  # mapInArrow takes a dot for a struct
+        "rule_id", F.unix_micros("@timestamp").alias("time"), leaf("event.id").alias("event"), leaf("event.fact_id").alias("fact"),
+        F.concat_ws("/", *(F.coalesce(leaf(n), F.lit("")) for n in judge.CHANNEL)).alias("channel"),
+        *(leaf(name).alias(name.replace(".", ":")) for name in fields))  # mapInArrow takes a dot for a struct
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
@@ -78,17 +77,16 @@ def reach(correlations: Sequence[Correlation]) -> timedelta:
     return sum((max(c.timespan for c in level) for level in judge.levels(correlations)), timedelta())
 
 
-def days_to_judge(house: Lake, correlations: Sequence[Correlation], days: set[date]) -> tuple[date, date]:
-    """First and last day of the hits that bear upon the findings of some days. An alert that began before and reaches into them may grow,
-    so the days go back to where it began.
+def days_to_judge(correlations: Sequence[Correlation], days: set[date], raised: Iterable[tuple[datetime, datetime]]) -> tuple[date, date]:
+    """First and last day of the hits that bear upon the findings of some days.
+
+    A finding that began before and reaches into them (first and last event of what was `raised`) may grow, so the days go back to where
+    it began.
     """
     span = reach(correlations)
-    first = (datetime.combine(min(days), datetime.min.time(), UTC) - span).date()
-    last = (datetime.combine(max(days), datetime.min.time(), UTC) + timedelta(days=1) + span).date()
-    ids = [c.id for c in correlations]
-    begun = [(row.first.date(), row.last.date()) for row in house.read("alerts").where(F.col("rule_id").isin(*ids)).select(
-        F.get_json_object("alert", "$.first").cast("timestamp").alias("first"),
-        F.get_json_object("alert", "$.last").cast("timestamp").alias("last")).collect()]
+    first = (datetime.combine(min(days), time.min, UTC) - span).date()
+    last = (datetime.combine(max(days), time.max, UTC) + span).date()
+    begun = [(start.date(), end.date()) for start, end in raised]
     while earlier := [start for start, end in begun if start < first <= end + span]:
         first = min(earlier)
     return first, last
@@ -100,8 +98,8 @@ def rows_of(hits: DataFrame, found: pl.DataFrame, fields: set[str]) -> dict[str,
     if not ids:
         return {}
     wanted = hits.sparkSession.createDataFrame(pa.table({"_id": pa.array(ids, pa.string())}))
-    leaves = [_leaf(name).alias(name) for name in sorted(fields & BY_NAME.keys() | {"event.id"})]
-    rows = hits.join(F.broadcast(wanted), _leaf("event.id") == F.col("_id"), "left_semi").select("rule_id", *leaves)
+    leaves = [leaf(name).alias(name) for name in sorted(fields & BY_NAME.keys() | {"event.id"})]
+    rows = hits.join(F.broadcast(wanted), leaf("event.id") == F.col("_id"), "left_semi").select("rule_id", *leaves)
     by_event: dict[str, list[dict[str, Any]]] = {}
     for row in rows.toArrow().to_pylist():
         flat = {name: value for name, value in row.items() if value is not None} | {"event_id": row["event.id"]}
@@ -109,7 +107,13 @@ def rows_of(hits: DataFrame, found: pl.DataFrame, fields: set[str]) -> dict[str,
     return by_event
 
 
-def _leaf(name: str) -> Any:
+def instant(micros: int) -> datetime:
+    """A time of a finding as a datetime."""
+    return EPOCH + micros * MICROSECOND
+
+
+def leaf(name: str) -> Any:
+    """The Spark column of a dotted field."""
     return F.col(".".join(f"`{part}`" for part in name.split(".")))
 
 

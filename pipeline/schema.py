@@ -171,6 +171,7 @@ vm.vcpus                        long      Virtual processors.
 vm.memory_mib                   long      Memory in MiB.
 hypervisor.type                 keyword   esxi, kvm, hyperv, xen, aws.
 hypervisor.version              keyword   Version.
+hypervisor.origin               keyword   What tells the records of hosts apart: host.name, or the file of a log that names no host.
 hypervisor.cluster              keyword   Cluster.
 hypervisor.datacenter           keyword   Data centre.
 hypervisor.datastore            keyword   Datastore or pool.

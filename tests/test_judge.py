@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from pipeline.judge import MAX_EVENTS, evaluate, members
 from pipeline.sigma.correlations import Correlation, read_correlations
 from pipeline.sigma.documents import read_documents
+from pipeline.sigma.load import Custom
 from tests import plain_correlation
 
 SECOND = 1_000_000
-RULES = [SimpleNamespace(id=f"id-{name}", name=name) for name in "abc"]
+RULES = [SimpleNamespace(id=f"id-{name}", name=name, custom=Custom()) for name in "abc"]
 BODIES: dict[str, dict[str, Any]] = {
     "count": {"type": "event_count", "rules": ["a"], "condition": {"gte": 3}},
     "count of two rules": {"type": "event_count", "rules": ["a", "b"], "condition": {"gt": 2}},

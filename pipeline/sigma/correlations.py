@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
@@ -113,6 +113,7 @@ class Correlation:
 
 def read_correlations(documents: Iterable[Document], rules: Iterable[Rule]) -> tuple[tuple[Correlation, ...], tuple[ContentError, ...]]:
     """Correlations in the order in which they must run (each after those it refers to), and what is wrong with the others."""
+    rules = list(rules)
     known = {key: rule.id for rule in rules for key in (rule.id, rule.name) if key}
     read, errors = {}, list[ContentError]()
     documents = list(documents)
@@ -126,7 +127,18 @@ def read_correlations(documents: Iterable[Document], rules: Iterable[Rule]) -> t
         if correlation:
             read[correlation.id] = correlation
     ordered, cycles = _in_order(read)
-    return ordered, (*errors, *cycles)
+    return _with_evidence(ordered, rules), (*errors, *cycles)
+
+
+def _with_evidence(correlations: Iterable[Correlation], rules: Iterable[Rule]) -> tuple[Correlation, ...]:
+    """A correlation compares no strings of its own: it is as well proven as what it refers to."""
+    proven = {rule.id: rule.custom.evidence for rule in rules}
+    found = []
+    for correlation in correlations:
+        evidence = tuple(dict.fromkeys((*correlation.custom.evidence, *(e for rule in correlation.refers_to for e in proven[rule]))))
+        proven[correlation.id] = evidence
+        found.append(replace(correlation, custom=correlation.custom.model_copy(update={"evidence": evidence})))
+    return tuple(found)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,94 @@
+"""Hits of the lake to alerts of the lake: single-event rules day by day, correlations over all the days that bear upon what is new."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+import polars as pl
+from pyspark.sql import functions as F
+
+from . import correlate
+from .alerts import Alert, from_findings, from_hits, needed_fields
+from .delta_files import Add, write_parquet
+from .lake import TABLES, Batch, Lake, worker_url
+from .schema import COLUMNS
+from .sigma.correlations import Catalogue, Correlation
+from .sigma.load import Rule
+
+
+def raise_alerts(house: Lake, catalogue: Catalogue, days: set[date], watched: datetime | None, run: str) -> list[Alert]:
+    """Alerts of the days that got hits (they may have grown), put into the table `alerts` in place of what they were before.
+
+    `watched` is the time of the newest event: up to then the sources were seen, so that what is missing is really missing.
+    """
+    if not days:
+        return []
+    wanted, alerting = needed_fields(catalogue.everything), catalogue.alerting
+    alerts = [alert for day in sorted(days) for alert in from_hits(hits(house, day, alerting, wanted), alerting)]
+    found, outdated = _correlated(house, catalogue, days, watched, wanted)
+    alerts += found
+    _store(house, alerts, outdated, run)
+    return alerts
+
+
+def hits(house: Lake, day: date, rules: Iterable[Rule], wanted: set[str]) -> Iterator[dict[str, Any]]:
+    """Hits of some rules on one day as flat rows: rule_id, event_id and the wanted fields that are not null (each column costs Spark
+    planning).
+    """
+    rows = house.read("hits").where((F.col("date") == F.lit(day)) & F.col("rule_id").isin([rule.id for rule in rules]))
+    leaves = [correlate.leaf(c.name).alias(c.name) for c in COLUMNS if c.name in wanted or c.name == "event.id"]
+    for row in rows.select("rule_id", *leaves).toArrow().to_pylist():
+        yield {name: value for name, value in row.items() if value is not None} | {"event_id": row["event.id"]}
+
+
+def _correlated(house: Lake, catalogue: Catalogue, days: set[date], watched: datetime | None,
+                wanted: set[str]) -> tuple[list[Alert], set[str]]:
+    """Alerts of the correlations, and the ids of those that an earlier run raised from less and that are no more."""
+    if not catalogue.correlations:
+        return [], set()
+    raised = _raised(house, catalogue.correlations)
+    first, last = correlate.days_to_judge(catalogue.correlations, days, [(old.first, old.last) for old in raised])
+    rows = house.read("hits").where(F.col("date").between(F.lit(first), F.lit(last)))
+    newest = rows.agg(F.max(F.unix_micros("@timestamp"))).collect()[0][0]
+    horizon = max(filter(None, (watched, newest and correlate.instant(newest))), default=datetime.now(UTC))
+    found = correlate.findings(rows, catalogue.correlations, horizon)
+    behind = correlate.rows_of(rows, found, wanted)
+    alerts = from_findings(found.to_dicts(), catalogue.correlations, behind)
+    now = {alert.id for alert in alerts}
+    return alerts, {old.id for old in raised if old.id not in now and first <= old.first.date() <= last and old.closes <= horizon}
+
+
+# --- the table ----------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Raised:
+    """An alert of a correlation that the lake has."""
+
+    id: str
+    first: datetime
+    last: datetime
+    closes: datetime
+
+
+def _raised(house: Lake, correlations: Iterable[Correlation]) -> list[Raised]:
+    stored = house.read("alerts").where(F.col("rule_id").isin([c.id for c in correlations]))
+    times = [F.unix_micros(F.get_json_object("alert", path).cast("timestamp")) for path in ("$.first", "$.last", "$.window.closes")]
+    rows = stored.select("id", *times).where(F.get_json_object("alert", "$.window").isNotNull()).collect()
+    return [Raised(row[0], *map(correlate.instant, row[1:])) for row in rows]
+
+
+def _store(house: Lake, alerts: list[Alert], outdated: set[str], run: str) -> None:
+    if not alerts and not outdated:
+        return
+    rows = pl.DataFrame([(a.id, a.timestamp, a.rule.id, a.severity, run, a.model_dump_json(by_alias=True), a.timestamp.date())
+                         for a in alerts], orient="row", schema={
+        "id": pl.String, "@timestamp": pl.Datetime("us", "UTC"), "rule_id": pl.String, "severity": pl.String, "run": pl.String,
+        "alert": pl.String, "date": pl.Date})
+    folder = worker_url(house.path("alerts"))
+    adds: list[Add] = [write_parquet(folder, part.drop("date"), str(day), run, TABLES["alerts"].statistics)
+                       for (day,), part in rows.unique("id").partition_by("date", as_dict=True).items()]
+    house.commit(Batch(f"{run}-alerts", {"alerts": adds}, {"alerts": sorted({a.id for a in alerts} | outdated)}))
