@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +21,15 @@ def folder(name: str) -> Path:
         if candidate.is_dir():
             return candidate
     raise ContentError(f"content folder {name}/ not found", here, hint="reinstall the package")
+
+
+def version() -> str:
+    """Hash of all parsers and rules: which content made these events and alerts."""
+    digest = hashlib.blake2b(digest_size=6)
+    for root in map(folder, ("parsers", "detections")):
+        for path in sorted(p for p in root.rglob("*") if p.is_file() and p.suffix in (".yml", ".csv")):
+            digest.update(os.fsencode(path.relative_to(root)) + b"\0" + (path.read_bytes() if os.access(path, os.R_OK) else b""))
+    return digest.hexdigest()
 
 
 M = TypeVar("M", bound=BaseModel)
@@ -39,12 +50,6 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     return {loader.construct_object(k, deep=True): loader.construct_object(v, deep=True) for k, v in node.value}
 
 
-# YAML 1.1 reads on, off, yes and no as booleans; here they are words (`on: message`), as in YAML 1.2.
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, regex) for tag, regex in resolvers if tag != "tag:yaml.org,2002:bool"]
-    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|false|False)$"), list("tTfF"))
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 # Booleans as in YAML 1.2: `on:`, `yes` and `no` are text (a stage has a key `on`, and audit records say success=no).
 _Loader.yaml_implicit_resolvers = {
@@ -63,6 +68,8 @@ def read_yaml(path: Path) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         raise ContentError(f"not valid YAML: {error.problem}", path, mark.line + 1 if mark else None) from None
+    except (yaml.YAMLError, TypeError) as error:  # a list as key, a control character
+        raise ContentError(f"not valid YAML: {' '.join(str(error).split())}", path) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ContentError(f"cannot be read: {error}", path) from None
 
