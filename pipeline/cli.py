@@ -5,19 +5,19 @@ Exit codes: 0 clean, 1 error, 3 alerts at or above `--fail-on`.
 
 from __future__ import annotations
 
-import os
 import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from .errors import HypervigilError
-from .terminal import alert_table, print_json
+from . import authoring
+from .errors import HypervigilError, Stopped
+from .stopping import stoppable
+from .terminal import Json, ParserId, alert_table, err, out, print_json, show
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -28,14 +28,8 @@ app = typer.Typer(
     "[bold]hypervigil run sample_logs[/] turns a folder of hypervisor logs into alerts and a report;\n"
     "[bold]hypervigil parse FILE[/] shows what one file says, without Spark.",
 )
-new_app = typer.Typer(no_args_is_help=True, help="Scaffold a parser or a rule that passes `check` and `test` at once.")
-app.add_typer(new_app, name="new")
+app.add_typer(authoring.app)
 
-out = Console(width=None if sys.stdout.isatty() else 160)  # a pipe has no width: rich would cut tables to 80
-err = Console(stderr=True)
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object with stable keys instead of text.")]
-ParserId = Annotated[str | None, typer.Option("--parser", help="Parser id; by default each file (or line) is assigned by its content.")]
 Lake = Annotated[str | None, typer.Option(help="Folder or URL of the Delta tables. Default: ./hypervigil-lake, or HYPERVIGIL_LAKE.")]
 
 
@@ -50,10 +44,23 @@ class Severity(StrEnum):
 
 
 def settings(**given: Any) -> Any:
-    """Settings from what was given on the command line; the rest comes from environment, hypervigil.toml and defaults."""
+    """Settings from what was given on the command line; the rest comes from environment, hypervigil.toml and defaults.
+
+    Raises HypervigilError that names the setting which is wrong.
+    """
+    from pydantic import ValidationError
+
     from .config import Settings
 
-    return Settings(**{name: value for name, value in given.items() if value is not None})
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        hint = f"--{name.replace('_', '-')}, HYPERVIGIL_{name.upper()} or hypervigil.toml"
+        raise HypervigilError(f"{name} = {first['input']!r}: {first['msg']}", hint=hint) from None
+    except ValueError as error:  # of the TOML reader
+        raise HypervigilError(f"not valid TOML: {error}", "hypervigil.toml") from None
 
 
 @app.command()
@@ -72,6 +79,7 @@ def run(
     driver_memory: Annotated[str | None, typer.Option(help="Memory of Spark's driver. Default: 2g.")] = None,
     range_bytes: Annotated[int | None, typer.Option(help="Bytes that one task reads. Default: 64 MiB.")] = None,
     batch_bytes: Annotated[int | None, typer.Option(help="Bytes read between two commits. Default: 8 GiB.")] = None,
+    spark_log: Annotated[str | None, typer.Option(help="File for what Spark has to say, stack traces included. Default: nowhere.")] = None,
     progress: Annotated[bool | None, typer.Option(help="Show a progress bar. Default: on a terminal.")] = None,
     json: Json = False,
 ) -> None:
@@ -96,15 +104,16 @@ def run(
         driver_memory=driver_memory,
         range_bytes=range_bytes,
         batch_bytes=batch_bytes,
+        spark_log=spark_log,
         progress=progress,
     )
-    result = spine.run(wanted, quiet=json)
+    result = stoppable(lambda: spine.run(wanted, quiet=json))
     if json:
         print_json(result.as_dict())
     else:
         if result.alerts:
             out.print(alert_table(result.alerts))
-        spine.show(result, out)
+        show(result)
     levels = [level.value for level in Severity]
     if wanted.fail_on and any(levels.index(a.severity) >= levels.index(wanted.fail_on) for a in result.alerts):
         raise typer.Exit(3)
@@ -164,47 +173,6 @@ def _hits(detector: Any, titles: dict[str, str], events: Any) -> dict[int, list[
 
 
 @app.command()
-def test(
-    only: Annotated[str | None, typer.Option(help="Only parsers or rules whose path contains this.")] = None,
-    fix_expected: Annotated[
-        bool, typer.Option(help="Rewrite the expected events of the samples; read the diff before you commit it.")
-    ] = False,
-    junit: Annotated[Path | None, typer.Option(help="Also write the results as JUnit XML.")] = None,
-    json: Json = False,
-) -> None:
-    """Run every parser sample and every rule case, without Spark.
-
-    Example: [bold]hypervigil test --only vmware-esxi[/]
-    """
-    from . import proofs
-    from .kernel.engine import Engine
-
-    engine = Engine()
-    results = [*proofs.check_samples(engine, only or "", fix=fix_expected), *proofs.check_cases(engine, only or "")]
-    failed = [p for p in results if p.problem]
-    if junit:
-        proofs.junit(results, junit)
-    if json:
-        print_json(
-            {
-                "passed": len(results) - len(failed),
-                "failed": len(failed),
-                "results": [
-                    {"suite": p.suite, "name": p.name, "path": str(p.path), "problem": p.problem, "seconds": p.seconds} for p in results
-                ],
-            }
-        )
-    for proof in failed:
-        err.print(
-            f"[red]FAILED[/] {escape(proof.suite)}: {escape(proof.name)} ({escape(str(proof.path))})\n  {escape(str(proof.problem))}",
-            highlight=False,
-        )
-    err.print(f"{len(results) - len(failed)} passed, {len(failed)} failed in {sum(p.seconds for p in results):.1f} s", highlight=False)
-    if failed or not results:
-        raise typer.Exit(1)
-
-
-@app.command()
 def explain(
     rule: Annotated[str, typer.Argument(help="A rule: its id, or part of its file name.")],
     event: Annotated[Path, typer.Argument(help="A file with raw log lines, or with one event as JSON; `-` reads standard input.")],
@@ -231,7 +199,8 @@ def report(
     """
     from . import run as spine
 
-    out.print(f"report: {spine.report(settings(lake=lake), output)}", highlight=False)
+    written = stoppable(lambda: spine.report(settings(lake=lake), output))
+    out.print(f"report: {escape(str(written))}", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -242,64 +211,11 @@ def replay(lake: Lake = None, json: Json = False) -> None:
     """
     from . import run as spine
 
-    result = spine.replay(settings(lake=lake), quiet=json)
+    result = stoppable(lambda: spine.replay(settings(lake=lake), quiet=json))
     if json:
         print_json(result)
     else:
         out.print(", ".join(f"{value:,} {name}" for name, value in result.items()), highlight=False)
-
-
-@app.command()
-def check(json: Json = False) -> None:
-    """Lint the content: parsers, rules, cases, evidence. Every message names file and line.
-
-    Example: [bold]hypervigil check[/]
-    """
-    from .checking import check_content
-
-    problems, counts = check_content()
-    if json:
-        print_json({"problems": [{"message": p.message, "path": str(p.path), "line": p.line, "hint": p.hint} for p in problems], **counts})
-    for problem in problems:
-        err.print(f"[red]{escape(str(problem))}[/]", highlight=False, soft_wrap=True)
-    err.print(", ".join(f"{n} {name}" for name, n in counts.items()) + f": {len(problems)} problems", highlight=False)
-    if problems:
-        raise typer.Exit(1)
-
-
-@app.command()
-def realcheck(
-    tree: Annotated[Path, typer.Argument(help="Folder laid out like real_logs: one folder per source.")],
-    events: Annotated[Path | None, typer.Option(help="Also write every parsed event as NDJSON to this file.")] = None,
-    disagreements: Annotated[Path, typer.Option(help="Where to list the fields in which we and an expectation differ.")] = Path(
-        "build/disagreements.tsv"
-    ),
-    json: Json = False,
-) -> None:
-    """Measure the parsers on real logs: recognised share, conservation, agreement with others' expected ECS.
-
-    Example: [bold]hypervigil realcheck ../shared/real_logs --json[/]
-    """
-    from . import realcheck as checking
-    from .kernel.engine import Engine
-
-    if not tree.is_dir():
-        raise HypervigilError("not a folder", tree)
-    if events:
-        with events.open("w", encoding="utf-8") as file:
-            sources, differences, problems = checking.check_tree(tree, Engine(), file)
-    else:
-        sources, differences, problems = checking.check_tree(tree, Engine())
-    checking.write_disagreements(differences, disagreements)
-    if json:
-        print_json({"sources": [s.as_dict() for s in sources], "problems": problems, "disagreements": str(disagreements)})
-    else:
-        out.print(checking.table(sources))
-        for problem in problems:
-            err.print(f"[yellow]{escape(problem)}[/]", highlight=False)
-        out.print(f"{len(differences)} disagreements listed in {disagreements}", highlight=False)
-    if not all(s.conserved for s in sources):
-        raise typer.Exit(1)
 
 
 @app.command()
@@ -320,45 +236,15 @@ def sources(json: Json = False) -> None:
     out.print(table)
 
 
-@new_app.command("parser")
-def new_parser(
-    name: Annotated[str, typer.Argument(help="Id with a hyphen: vendor-product.")],
-    into: Annotated[Path | None, typer.Option(help="Content folder. Default: parsers/ of this installation.")] = None,
-) -> None:
-    """Scaffold a parser. Example: [bold]hypervigil new parser acme-hypervisor[/]"""
-    from .scaffold import new_parser as make
-
-    _made(make(name, into))
-
-
-@new_app.command("rule")
-def new_rule(
-    name: Annotated[str, typer.Argument(help="File name, words joined by underscores.")],
-    threat: Annotated[str, typer.Option(help="Folder of detections/, such as vm-escape.")],
-    into: Annotated[Path | None, typer.Option(help="Content folder. Default: detections/ of this installation.")] = None,
-) -> None:
-    """Scaffold a rule. Example: [bold]hypervigil new rule esxi_odd_thing --threat hardening[/]"""
-    from .scaffold import new_rule as make
-
-    _made(make(name, threat, into))
-
-
-def _made(paths: list[Path]) -> None:
-    for path in paths:
-        out.print(f"made {path}", highlight=False)
-    out.print("now: edit it, then hypervigil check && hypervigil test", highlight=False)
-
-
 def main() -> None:
-    """Entry point: own errors become one clear line and exit 1, Ctrl-C exits 130, a closed pipe is no error."""
+    """Entry point: own errors become one clear message and exit 1, Ctrl-C exits 130."""
     try:
         app()
+    except Stopped as error:
+        err.print(f"stopped: {escape(str(error))}", highlight=False, soft_wrap=True)
+        sys.exit(130)
     except HypervigilError as error:
         err.print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        for note in getattr(error, "__notes__", []):
+            err.print(escape(note), highlight=False, soft_wrap=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        err.print("stopped")
-        sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)

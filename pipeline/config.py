@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
+from zoneinfo import available_timezones
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -33,7 +34,16 @@ class Settings(BaseSettings):
                                                                "committed. --batch-bytes")
     spark_master: str = Field("local[*]", description="Spark master. --spark-master")
     driver_memory: str = Field("2g", description="Memory of the driver's JVM. --driver-memory")
+    spark_log: str | None = Field(None, description="File to which Spark writes what it has to say, stack traces included; default: "
+                                                    "nowhere. --spark-log")
     progress: bool | None = Field(None, description="Show a progress bar; default: on a terminal. --progress/--no-progress")
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone(cls, value: str | None) -> str | None:
+        if value is not None and value not in available_timezones():
+            raise ValueError("no such zone; say it like Europe/Berlin")
+        return value
 
     @field_validator("since", "until")
     @classmethod

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import dataclass
 from pathlib import Path
+
+FULL = os.strerror(errno.ENOSPC)  # the words of a full disk, the same in Python and Java
 
 
 @dataclass
@@ -34,3 +38,7 @@ class InputError(HypervigilError):
 
 class LakeError(HypervigilError):
     """The lake cannot be read or written."""
+
+
+class Stopped(HypervigilError):
+    """The user pressed Ctrl-C."""

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
+import orjson
 import polars as pl
 from pyspark.sql import functions as F
 
 from .delta_files import Add, write_parquet
 from .errors import LakeError
 from .ingest import Job, PieceResult, Source, TaskResult, last_records
-from .lake import Batch, Lake
+from .lake import TABLES, Batch, Lake, worker_url
 from .sources import Committed, Piece, TailRecord
 
 LEDGER_SCHEMA = {
@@ -47,6 +48,13 @@ class FileResult:
     def source(self) -> Source:
         """The source that wrote most of the file."""
         return _main(self.record_lines)
+
+
+def torn(results: Iterable[PieceResult]) -> set[str]:
+    """Paths of files of which a part was read and another could not be: what was read of them must not be kept."""
+    results = list(results)
+    bad = {r.piece.path for r in results if r.problem}
+    return {r.piece.path for r in results if r.piece.path in bad and (r.lines or not r.problem)}
 
 
 def by_file(results: Iterable[PieceResult]) -> list[FileResult]:
@@ -154,6 +162,15 @@ def of_run(name: str, started: datetime, finished: datetime, files: list[FileRes
     seconds = max((finished - started).total_seconds(), 1e-3)
     return {"run": {"id": name, "started": started.isoformat(), "finished": finished.isoformat(), "files": len(files), **total,
                     "lines_per_s": round(total["lines"] / seconds, 1), "content_version": content}, "sources": rows}
+
+
+def run_batch(lake: Lake, name: str, started: datetime, numbers: dict[str, Any]) -> Batch:
+    """The row of a run for the table `runs`."""
+    time = pl.Datetime("us", "UTC")
+    row = pl.DataFrame([(name, started, datetime.now(UTC), orjson.dumps(numbers, default=str).decode())], orient="row",
+                       schema={"id": pl.String, "started": time, "finished": time, "figures": pl.String})
+    add = write_parquet(worker_url(lake.path("runs")), row, None, name, TABLES["runs"].statistics)
+    return Batch(f"{name}-run", {"runs": [add]}, {})
 
 
 def quarantine(lake: Lake, run: str) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from typing import BinaryIO
 import polars as pl
 
 from .delta_files import EVENT_BOUNDS, HIT_BOUNDS, Add, write_parquet
-from .errors import InputError
+from .errors import FULL, InputError, LakeError
 from .kernel import detector
 from .kernel.detect import Detector
 from .kernel.engine import Batch, Engine
@@ -76,25 +76,32 @@ class TaskResult:
 
 
 def work(job: Job, pieces: Iterable[Piece], progress: Callable[[int, int], None] = lambda _bytes, _lines: None) -> TaskResult:
-    """A task: read pieces through the kernel, write events, hits and quarantine as Parquet."""
+    """A task: read pieces through the kernel, write events, hits and quarantine as Parquet.
+
+    What cannot be read is the problem of its piece, even where part of it is written already. Raises LakeError when writing fails.
+    """
     writer, results = Writer(job), []
     for piece in pieces:
-        result = PieceResult(piece)
-        results.append(result)
+        results.append(PieceResult(piece))
         try:
-            opened = open_piece(piece)
-        except InputError as error:
-            result.problem = error.message
-            continue
-        parser = piece.parser or detector.parser_of_file(opened[0].head, job.engine.parsers)
-        _before(result, job.engine, parser, *opened)
-        for batch in read(replace(piece, parser=parser), job.engine, opened):
-            kept = _count(result, batch)
-            writer.add(kept)
-            progress(0, batch.lines)
-        _after(result, piece)
-        progress(piece.bytes, 0)
+            _read(results[-1], writer, progress)
+        except (InputError, OSError) as error:
+            results[-1].problem = error.message if isinstance(error, InputError) else f"cannot be read: {error}"
+            if FULL in results[-1].problem:  # no fault of the file: what is not plain text is unpacked into a temporary file
+                raise LakeError(f"{FULL}: no room to unpack {piece.path}") from error
     return TaskResult(writer.close(), results)
+
+
+def _read(result: PieceResult, writer: Writer, progress: Callable[[int, int], None]) -> None:
+    job, piece = writer.job, result.piece
+    opened = open_piece(piece)
+    parser = piece.parser or detector.parser_of_file(opened[0].head, job.engine.parsers)
+    _before(result, job.engine, parser, *opened)
+    for batch in read(replace(piece, parser=parser), job.engine, opened):
+        writer.add(_count(result, batch))
+        progress(0, batch.lines)
+    _after(result, piece)
+    progress(piece.bytes, 0)
 
 
 # --- figures of a piece -----------------------------------------------------------------------------------------------------------
@@ -252,4 +259,8 @@ class Writer:
         days = rows.get_column("date").unique().sort().to_list()
         for day in days:  # nearly always one: then nothing is copied
             part = rows if len(days) == 1 else rows.filter(pl.col("date") == day)
-            self.adds[table].append(write_parquet(f"{self.job.lake}/{table}", part.drop("date"), str(day), self.job.run, bounds))
+            folder = f"{self.job.lake}/{table}"
+            try:
+                self.adds[table].append(write_parquet(folder, part.drop("date"), str(day), self.job.run, bounds))
+            except OSError as error:
+                raise LakeError(f"cannot be written: {error}", folder) from error

@@ -1,19 +1,19 @@
-"""The lake: Delta tables, their Spark session, and commits that make all tables of a batch visible or, after a crash, repair them.
+"""The lake: Delta tables, and commits that make all tables of a batch visible or, after a crash, repair them.
 
 Workers write Parquet files themselves; the driver only commits them (`Lake.commit`). Delta is atomic per table, a batch touches four. So
 the driver first writes what it is going to commit to `_commits/<batch>.json`, then commits table by table, each with the batch as
 `txn` action, then removes the file. `Lake.recover`, at the start of every run, finishes what a crash left: tables that have the
-`txn` already are skipped. Files of a batch that never got that far are not part of any table.
+`txn` already are skipped. Files of a batch that never got that far are not part of any table, and are removed.
+
+A run that ended too early is known by its marker `_commits/<run>.running`, which `Lake.finish` removes when alerts and figures are written.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import sys
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -22,7 +22,7 @@ from urllib.parse import quote, unquote
 
 import polars as pl
 import pyarrow.fs as pafs
-from delta import DeltaTable, configure_spark_with_delta_pip
+from delta import DeltaTable
 from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
@@ -30,14 +30,13 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from . import schema
-from .config import Settings
 from .delta_files import EVENT_BOUNDS, HIT_BOUNDS, write_parquet
 from .errors import LakeError
 from .kernel.files import filesystem
+from .session import cause
 
-DELTA = "4.4.0"
-IVY_JARS = Path.home() / ".ivy2.5.2" / "jars"
-COMMITS = "_commits"
+COMMITS, RUNNING, NEW = "_commits", ".running", ".new"
+FINISH = "make space if that is lacking, and run again: the commit is finished then"
 Action = dict[str, Any]
 
 
@@ -66,44 +65,6 @@ TABLES: dict[str, Table] = {
     "runs": Table("id STRING, started TIMESTAMP, finished TIMESTAMP, figures STRING", "id", ("id", "started"), partitioned=False)}
 
 
-QUIET = f"-Dlog4j2.configurationFile={(Path(__file__).parent / 'log4j2.properties').as_uri()}"
-
-
-def session(settings: Settings | None = None, *, master: str | None = None, extra: Mapping[str, str] | None = None) -> SparkSession:
-    """A Spark session with Delta. Workers run this interpreter, one Polars thread per task, and can import this package by its name.
-
-    `master` and `extra` (Spark options) win over the settings. Raises LakeError when Spark does not start.
-    """
-    settings = settings or Settings()
-    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
-    package = str(Path(__file__).resolve().parent.parent)
-    master = master or settings.spark_master
-    # On a laptop the JVM does little but plan and commit: the second compiler mostly takes cores away from the workers.
-    java = f"-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m {QUIET}"
-    here = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1",
-            "spark.driver.extraJavaOptions": java} if master.startswith("local") else {}
-    options = {
-        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
-        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
-        "spark.sql.session.timeZone": "UTC", "spark.driver.memory": settings.driver_memory,
-        "spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false", "spark.sql.execution.arrow.pyspark.enabled": "true",
-        "spark.executorEnv.POLARS_MAX_THREADS": "1", "spark.executorEnv.PYTHONPATH": package,
-        "spark.databricks.delta.snapshotPartitions": "2", "spark.sql.shuffle.partitions": str(2 * (os.cpu_count() or 2)),
-    } | here | dict(extra or {})
-    builder = SparkSession.builder.appName("hypervigil").master(master)
-    for key, value in options.items():
-        builder = builder.config(key, value)
-    jars = sorted(IVY_JARS.glob(f"io.delta_*-{DELTA}.jar"))
-    if any("delta-spark" in jar.name for jar in jars):  # Ivy takes half a minute to find out that it has everything
-        builder = builder.config("spark.jars", ",".join(map(str, [*jars, *IVY_JARS.glob("io.unitycatalog_*.jar")])))
-    else:
-        builder = configure_spark_with_delta_pip(builder)
-    try:
-        return builder.getOrCreate()
-    except (PySparkException, Py4JError, RuntimeError) as error:
-        raise LakeError(f"Spark does not start: {error}", hint="Java 17 or newer is needed; the first start downloads Delta") from error
-
-
 def worker_url(url: str) -> str:
     """The lake as pyarrow names it; Spark says s3a where pyarrow says s3."""
     return url.replace("s3a://", "s3://", 1)
@@ -128,6 +89,7 @@ class Lake:
     def __init__(self, spark: SparkSession, url: str) -> None:
         self.spark = spark
         self.url = url.rstrip("/").replace("s3://", "s3a://", 1)
+        self.committing = False  # a batch is decided on, but not yet in every table
 
     def path(self, table: str) -> str:
         """Where a table lies."""
@@ -138,7 +100,8 @@ class Lake:
         try:
             return self.spark.read.format("delta").load(self.path(table))
         except PySparkException as error:
-            raise LakeError(f"table {table} cannot be read: {error}", self.path(table), hint="`hypervigil run` makes the lake") from None
+            hint = "`hypervigil run` makes the lake"
+            raise LakeError(f"table {table} cannot be read: {cause(str(error))}", self.path(table), hint=hint) from error
 
     def create(self) -> None:
         """Make missing tables, and add columns that the schema has gained since."""
@@ -153,7 +116,7 @@ class Lake:
     def _first_commit(self, name: str, table: Table, wanted: StructType) -> bool:
         """Write version 0 of a table's log, unless there is one. Spark plans a job for each table it makes."""
         system, folder = filesystem(worker_url(f"{self.path(name)}/_delta_log"))
-        if system.get_file_info(folder).type != pafs.FileType.NotFound:
+        if any(file.extension in ("json", "parquet") for file in system.get_file_info(pafs.FileSelector(folder, allow_not_found=True))):
             return False
         columns = ",".join(".".join(f"`{part}`" for part in c.split(".")) for c in table.statistics)
         actions = [
@@ -162,8 +125,7 @@ class Lake:
                           "partitionColumns": ["date"] if table.partitioned else [], "createdTime": int(time.time() * 1000),
                           "configuration": {"delta.dataSkippingStatsColumns": columns}}}]
         system.create_dir(folder, recursive=True)
-        with system.open_output_stream(f"{folder}/{0:020d}.json") as file:
-            file.write("\n".join(map(json.dumps, actions)).encode())
+        _write_whole(system, f"{folder}/{0:020d}.json", "\n".join(map(json.dumps, actions)))
         return True
 
     def append(self, table: str, rows: DataFrame, batch: str, version: int) -> None:
@@ -176,29 +138,69 @@ class Lake:
         target = DeltaTable.forPath(self.spark, self.path(table)).alias("t")
         target.merge(rows.alias("s"), f"t.{key} = s.{key}").whenMatchedUpdateAll().whenNotMatchedInsertAll().execute()
 
+    def begin(self, run: str) -> None:
+        """Note that a run writes to the lake."""
+        system, folder = self._commits()
+        system.create_dir(folder, recursive=True)
+        _write_whole(system, f"{folder}/{run}{RUNNING}", "")
+
+    def finish(self) -> None:
+        """Note that this run, and what earlier ones left to it, is complete."""
+        system, folder = self._commits()
+        for note in system.get_file_info(pafs.FileSelector(folder)):
+            if note.path.endswith(RUNNING):
+                system.delete_file(note.path)
+
     def commit(self, batch: Batch) -> None:
         """Make a batch visible in every table, exactly once, even if this process dies on the way and `recover` finishes it."""
-        system, folder = filesystem(f"{worker_url(self.url)}/{COMMITS}")
+        system, folder = self._commits()
         system.create_dir(folder, recursive=True)
         note = f"{folder}/{batch.id}.json"
-        with system.open_output_stream(note + ".new") as file:
-            file.write(json.dumps({"id": batch.id, "adds": batch.adds, "deletes": batch.deletes}).encode())
-        system.move(note + ".new", note)
+        _write_whole(system, note, json.dumps({"id": batch.id, "adds": batch.adds, "deletes": batch.deletes}))
+        self.committing = True
         self._apply(batch)
+        self.committing = False
         system.delete_file(note)
 
-    def recover(self) -> list[str]:
-        """Finish the batches that an interrupted run left half committed; returns their ids."""
-        system, folder = filesystem(f"{worker_url(self.url)}/{COMMITS}")
-        found = []
-        for note in system.get_file_info(pafs.FileSelector(folder, allow_not_found=True)):
-            if note.path.endswith(".json"):
-                with system.open_input_stream(note.path) as file:
-                    batch = Batch(**json.loads(file.read()))
-                self._apply(batch)
-                found.append(batch.id)
-            system.delete_file(note.path)
-        return found
+    def recover(self) -> set[date]:
+        """Finish the batches that an interrupted run left half committed and, in a local lake, remove files that it wrote for nothing
+        (in another the run might still be alive). Returns the days whose hits it may not have made alerts of.
+        """
+        system, folder = self._commits()
+        notes = [note.path for note in system.get_file_info(pafs.FileSelector(folder, allow_not_found=True))]
+        for note in notes:
+            if note.endswith(".json"):
+                with system.open_input_stream(note) as file:
+                    self._apply(Batch(**json.loads(file.read())))
+            if not note.endswith(RUNNING):
+                system.delete_file(note)
+        days: set[date] = set()
+        for run in (Path(note).name.removesuffix(RUNNING) for note in notes if note.endswith(RUNNING)):
+            days |= {date.fromisoformat(day) for day in self._written("hits", run).values()}
+            if "://" not in self.url:
+                self.discard({table: self._unused(table, run) for table in TABLES})
+        return days
+
+    def discard(self, paths: Mapping[str, Iterable[str]]) -> None:
+        """Remove files (paths within each table) that are part of no table."""
+        for table, unused in paths.items():
+            system, folder = filesystem(worker_url(self.path(table)))
+            for path in unused:
+                system.delete_file(f"{folder}/{path}")
+
+    def _commits(self) -> tuple[pafs.FileSystem, str]:
+        return filesystem(f"{worker_url(self.url)}/{COMMITS}")
+
+    def _written(self, table: str, run: str) -> dict[str, str]:
+        """The files of a table that a run wrote: path within the table and day."""
+        files = DataFrame(self._transaction(table).snapshot().allFiles().toDF(), self.spark)
+        own = files.where(F.col("path").contains(f"{run}-")).select("path", F.col("partitionValues")["date"])
+        return {unquote(path): day for path, day in own.collect()}
+
+    def _unused(self, table: str, run: str) -> list[str]:
+        root = Path(self.path(table))
+        used = self._written(table, run)
+        return [path for file in root.rglob(f"{run}-*.parquet") if (path := str(file.relative_to(root))) not in used]
 
     def _apply(self, batch: Batch) -> None:
         # The ledger comes last: only when everything else is there may a run believe that the bytes are done.
@@ -247,12 +249,19 @@ class Lake:
             transaction.txnVersion(app)  # puts `app` into the read set, so that a second committer of the same batch conflicts
             transaction.commit(jvm.scala.jdk.javaapi.CollectionConverters.asScala(actions).toSeq(), operation)
         except (PySparkException, Py4JError) as error:
-            raise LakeError(f"commit to table {table} failed: {error}", self.path(table), hint="run again: it is finished then") from error
+            raise LakeError(f"commit to table {table} failed: {cause(str(error))}", self.path(table), hint=FINISH) from error
 
     def _transaction(self, table: str) -> Any:
         jvm: Any = self.spark._jvm
         log = jvm.org.apache.spark.sql.delta.DeltaLog.forTable(self.spark._jsparkSession, self.path(table))
         return log.startTransaction(jvm.scala.Option.empty(), jvm.scala.Option.empty())
+
+
+def _write_whole(system: pafs.FileSystem, path: str, text: str) -> None:
+    """Write a file that is there whole or not at all."""
+    with system.open_output_stream(path + NEW) as file:
+        file.write(text.encode())
+    system.move(path + NEW, path)
 
 
 def _leaves(node: StructType, prefix: str = "") -> set[str]:

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 from .errors import InputError
+from .finding import Found, Problem
 from .kernel import files
 from .kernel.files import FileInfo
 from .kernel.framing import JOIN_WINDOW
-from .sources import Committed, Found, Piece, Problem, TailRecord, new_piece
+from .sources import Committed, Piece, TailRecord, new_piece
 
 FINGERPRINT = 64 * 1024
 REACH = 2 * JOIN_WINDOW  # records that start this close to the end may be joined with lines to come
@@ -68,44 +70,59 @@ class Ledger:
 
 
 def plan(found: list[Found], infos: list[FileInfo], ledger: Ledger, parser: str | None) -> tuple[list[Piece], list[Problem]]:
-    """A piece per file with something new, and the copies of other new files that are left out. `infos` is a part of `found`.
-
-    Raises InputError when a file that could be described cannot be read any more.
+    """A piece per file with something new, and what is left out: copies of other new files, and what cannot be read after all.
+    `infos` is a part of `found`.
     """
     modified = {item.path: item.modified for item in found}
-    pieces, copies = [], []
+    pieces: list[Piece] = []
+    left_out: list[Problem] = []
     new: dict[str, list[FileInfo]] = defaultdict(list)
     for info in infos:
-        piece = new_piece(info, parser, modified[info.path])
-        known = ledger.known(info)
+        try:
+            known = ledger.known(info)
+        except InputError as error:
+            left_out.append(Problem(info.path, error.message))
+            continue
         if known is None:
             new[info.identity].append(info)
-            continue
-        entry, size = known
-        if size > entry.committed.text_bytes:
+        elif known[1] > known[0].committed.text_bytes:
+            entry, piece = known[0], new_piece(info, parser, modified[info.path])
             pieces.append(replace(piece, file_id=entry.file_id, start=entry.committed.resume, committed=entry.committed))
     for group in new.values():
         taken: set[str] = set()
-        for info, of in _distinct(group):
-            if of is not None:
-                copies.append(Problem(info.path, f"the same text as {of.path}, which is read"))
-                continue
+        distinct, copies = _distinct(group)
+        left_out += copies
+        for info in distinct:
             taken.add(file_id := ledger.file_id(info, taken))
             pieces.append(replace(new_piece(info, parser, modified[info.path]), file_id=file_id))
-    return sorted(pieces, key=lambda p: p.path), copies
+    return sorted(pieces, key=lambda p: p.path), left_out
 
 
-def _distinct(group: list[FileInfo]) -> list[tuple[FileInfo, FileInfo | None]]:
-    """Files with one first line: each with the file whose text begins with all of its own, if there is one."""
+def _distinct(group: list[FileInfo]) -> tuple[list[FileInfo], list[Problem]]:
+    """Of files with one first line: those to read, by path, and those to leave out, because another begins with all of their text or
+    because they cannot be compared (what is taken for new by mistake would be read twice).
+    """
     if len(group) == 1:
-        return [(group[0], None)]
+        return group, []
+    sizes: dict[str, int] = {}
     kept: list[FileInfo] = []
-    result: list[tuple[FileInfo, FileInfo | None]] = []
-    for info in sorted(group, key=lambda i: (-_text_size(i), i.path)):
-        of = next((other for other in kept if _begins_with(other, info)), None)
-        result.append((info, of))
-        kept += [] if of else [info]
-    return sorted(result, key=lambda pair: pair[0].path)
+    left_out: list[Problem] = []
+    for info in group:
+        try:
+            sizes[info.path] = _text_size(info)
+        except InputError as error:
+            left_out.append(Problem(info.path, error.message))
+    for info in sorted((i for i in group if i.path in sizes), key=lambda i: (-sizes[i.path], i.path)):
+        try:  # a file without text, of which only the damage can be told, is nobody's copy
+            of = next((other for other in kept if _begins_with(other, info)), None) if sizes[info.path] else None
+        except InputError as error:
+            left_out.append(Problem(info.path, error.message))
+            continue
+        if of:
+            left_out.append(Problem(info.path, f"the same text as {of.path}, which is read"))
+        else:
+            kept.append(info)
+    return sorted(kept, key=lambda i: i.path), left_out
 
 
 def _text_size(info: FileInfo) -> int:
@@ -119,7 +136,7 @@ def _text_size(info: FileInfo) -> int:
 def _begins_with(longer: FileInfo, shorter: FileInfo) -> bool:
     """Whether the text of one file begins with the whole text of another; stops at the first difference."""
     a, b = files.open_text(longer), files.open_text(shorter)
-    with a.file, b.file:
+    with a.file, b.file, _reading(shorter):
         a.file.seek(0)
         b.file.seek(0)
         while chunk := b.file.read(CHUNK):
@@ -131,14 +148,28 @@ def _begins_with(longer: FileInfo, shorter: FileInfo) -> bool:
 def _continues(info: FileInfo, size: int, entry: Entry) -> bool:
     """Whether a text goes on where the entry ends; or, if it is shorter, whether the entry's file, if still there, begins with it."""
     end = entry.committed.text_bytes
-    try:
-        if size < end:
-            return info.path != entry.path and _begins_with(files.describe(entry.path), info)
-        text = files.open_text(info)
-    except InputError:
-        return False
-    with text.file:
+    if size < end:
+        whole = None if info.path == entry.path else _still_there(entry.path)
+        return whole is not None and _begins_with(whole, info)
+    text = files.open_text(info)
+    with text.file, _reading(info):
         return fingerprint(text.file, end) == entry.committed.fingerprint
+
+
+def _still_there(path: str) -> FileInfo | None:
+    try:
+        return files.describe(path)
+    except InputError:
+        return None
+
+
+@contextmanager
+def _reading(info: FileInfo) -> Iterator[None]:
+    """A file that opens and then cannot be read is no new file: that would read it twice."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"cannot be read: {error}", info.path) from None
 
 
 def fingerprint(file: BinaryIO, end: int) -> str:

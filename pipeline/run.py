@@ -5,20 +5,19 @@ Each stage is a function that takes the state and adds to it; `run` calls them i
 
 from __future__ import annotations
 
-import hashlib
-import os
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import orjson
+from pyspark import Broadcast
 from pyspark.sql import SparkSession
-from rich.console import Console
 
-from . import content, figures, ingest, lake, ledger, replaying, sources
+from . import content, figures, finding, ingest, lake, ledger, locking, replaying, session, sources
 from .alerts import Alert, from_hits, needed_fields
 from .config import Settings
 from .errors import ContentError, LakeError
@@ -26,6 +25,7 @@ from .kernel.engine import Engine
 from .kernel.spec import ParserSpec
 from .progress import Progress
 from .schema import COLUMNS
+from .sigma.compile import usable
 from .sigma.load import Rule, load_rules
 
 
@@ -39,15 +39,16 @@ class State:
     engine: Engine
     rules: tuple[Rule, ...]
     progress: Progress
+    found: list[finding.Found]
+    problems: list[finding.Problem]
     id: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:6]}")
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
-    problems: list[sources.Problem] = field(default_factory=list)
     unchanged: int = 0
     pieces: list[sources.Piece] = field(default_factory=list)
     infos: dict[str, Any] = field(default_factory=dict)
     files: list[figures.FileResult] = field(default_factory=list)
     written: set[date] = field(default_factory=set)  # days that got events
-    days: set[date] = field(default_factory=set)  # days that got hits
+    days: set[date] = field(default_factory=set)  # days that got hits, now or in a run that ended before its alerts
     alerts: list[Alert] = field(default_factory=list)
     quality: dict[str, Any] = field(default_factory=dict)
     figures: dict[str, Any] = field(default_factory=dict)
@@ -56,15 +57,13 @@ class State:
 
 def discover(state: State) -> None:
     """Which files have something new: everything else is left alone."""
-    lake_url = state.lake.url
-    found, problems = sources.find(state.settings.inputs, avoid=lake_url)
     known = ledger.Ledger(row.asDict(recursive=True) for row in state.lake.read("files").collect())
-    changed = [item for item in found if not known.unchanged(item)]
-    infos, unread = sources.describe(changed)
-    state.pieces, copies = ledger.plan(changed, infos, known, state.settings.parser)
+    changed = [item for item in state.found if not known.unchanged(item)]
+    infos, unread = finding.describe(changed)
+    state.pieces, left_out = ledger.plan(changed, infos, known, state.settings.parser)
     state.infos = {info.path: info for info in infos}
-    state.unchanged = len(found) - len(changed)
-    state.problems += [*problems, *unread, *copies]
+    state.unchanged = len(state.found) - len(changed)
+    state.problems += [*unread, *left_out]
 
 
 def read(state: State) -> None:
@@ -72,18 +71,33 @@ def read(state: State) -> None:
     job = _job(state)
     shared = state.spark.sparkContext.broadcast(job)
     for number, pieces in enumerate(_batches(state.pieces, state.settings.batch_bytes)):
-        cut = [part for piece in pieces for part in sources.cut(piece, state.infos[piece.path], state.engine, state.settings.range_bytes)]
-        tasks = sources.pack(cut, state.settings.range_bytes)
-        results = state.progress.tasks(state.spark, tasks, shared, sum(piece.bytes for piece in cut))
-        done = figures.by_file([piece for result in results for piece in result.pieces])
-        state.problems += [sources.Problem(piece.piece.path, piece.problem) for r in results for piece in r.pieces if piece.problem]
-        figures.check(done)
-        batch = figures.batch(f"{state.id}-{number}", job, done, results)
-        state.lake.commit(batch)
+        results = _read_whole_files(state, shared, pieces)
+        with state.progress.stage("committing"):
+            done = figures.by_file([piece for result in results for piece in result.pieces])
+            figures.check(done)
+            batch = figures.batch(f"{state.id}-{number}", job, done, results)
+            state.lake.commit(batch)
         state.files += done
         state.days |= batch.days("hits")
         state.written |= batch.days("events")
     shared.destroy()
+
+
+def _read_whole_files(state: State, job: Broadcast[ingest.Job], pieces: list[sources.Piece]) -> list[ingest.TaskResult]:
+    """What the workers wrote of some files. Of a file that cannot be read to its end nothing may stay, and its rows share Parquet files
+    with others: those are read again without it.
+    """
+    size = state.settings.range_bytes
+    while True:
+        cut = [part for piece in pieces for part in sources.cut(piece, state.infos[piece.path], state.engine, size)]
+        results = state.progress.tasks(state.spark, sources.pack(cut, size), job, sum(piece.bytes for piece in cut))
+        failed = {piece.piece.path: piece.problem for result in results for piece in result.pieces if piece.problem}
+        state.problems += [finding.Problem(path, reason) for path, reason in failed.items()]
+        if not figures.torn([piece for result in results for piece in result.pieces]):
+            return results
+        for result in results:
+            state.lake.discard({table: [add["path"] for add in adds] for table, adds in result.adds.items()})
+        pieces = [piece for piece in pieces if piece.path not in failed]
 
 
 def alert(state: State) -> None:
@@ -100,7 +114,7 @@ def alert(state: State) -> None:
 def count(state: State) -> None:
     """The figures of the run, kept in the table `runs`."""
     finished = datetime.now(UTC)
-    state.figures = figures.of_run(state.id, state.started, finished, state.files, content_version())
+    state.figures = figures.of_run(state.id, state.started, finished, state.files, content.version())
     state.figures["quarantine"] = figures.quarantine(state.lake, state.id)
     state.figures["problems"] = [{"path": p.path, "reason": p.reason} for p in state.problems]
     state.figures["run"]["unchanged_files"] = state.unchanged
@@ -148,42 +162,70 @@ class Result:
 
 
 def run(settings: Settings, quiet: bool = False, spark: SparkSession | None = None) -> Result:
-    """Read what is new, find what is wrong, say so. Raises LakeError, ContentError; with `strict` LakeError when quality fails.
+    """Read what is new, find what is wrong, say so. Raises LakeError, InputError, ContentError; with `strict` LakeError when quality fails.
 
-    A session given is left open; one started here is stopped, also on Ctrl-C, and leaves the lake whole.
+    A session given is left open; one started here is stopped. However it ends, the lake is whole, and the next run goes on from there.
     """
-    state = start(settings, quiet, spark)
-    try:
+    with opened(settings, quiet, spark) as state:
         for name, stage in STAGES:
             with state.progress.stage(name):
                 stage(state)
-    finally:
-        if spark is None:
-            state.spark.stop()
+        state.lake.finish()
     if settings.strict and not state.quality.get("success", True):
         raise LakeError("quality expectations failed: " + ", ".join(state.quality["failed"]), state.lake.url)
     return Result(state.figures, [a for a in state.alerts if _wanted(a, settings)], state.report)
 
 
-def start(settings: Settings, quiet: bool, spark: SparkSession | None = None) -> State:
-    """Content, session and lake, made whole if a run was interrupted."""
+@contextmanager
+def opened(settings: Settings, quiet: bool, spark: SparkSession | None = None) -> Iterator[State]:
+    """Content, inputs, the lock of the lake, a session, and the lake made whole if a run was interrupted.
+
+    What cannot work is refused before Spark starts. What fails later carries a note of what is in the lake by then.
+    """
+    rules, unusable = _rules(settings)
+    parsers = _parsers(settings)
+    found, problems = finding.find(settings.inputs, avoid=settings.lake_url)
+    progress = Progress(quiet, settings.progress)
+    with locking.held(settings.lake_url):
+        with progress.stage("starting Spark"):
+            own = spark or session.session(settings)
+        state = State(settings, own, lake.Lake(own, settings.lake_url), Engine(parsers), rules, progress, found, [*unusable, *problems])
+        try:
+            with session.clear_errors(settings.lake_url):
+                with progress.stage("opening the lake"):
+                    state.lake.create()
+                    state.days = state.lake.recover()
+                    state.lake.begin(state.id)
+                yield state
+        except BaseException as error:
+            error.add_note(_kept(state))
+            raise
+        finally:
+            if spark is None:
+                session.stop(own)
+
+
+def _rules(settings: Settings) -> tuple[tuple[Rule, ...], list[finding.Problem]]:
+    """The rules, and those left out because they are wrong (with `strict` an error)."""
     loaded = load_rules()
-    if loaded.errors and settings.strict:
-        raise loaded.errors[0]
+    rules, refused = usable(loaded.rules)
+    errors = [*loaded.errors, *refused]
+    if errors and settings.strict:
+        raise errors[0]
+    return rules, [finding.Problem(f"{e.path}:{e.line}" if e.line else str(e.path), e.message) for e in errors]
+
+
+def _parsers(settings: Settings) -> dict[str, ParserSpec]:
     parsers = Engine().parsers
     if settings.parser and settings.parser not in parsers:
         raise ContentError(f"unknown parser {settings.parser!r}", hint="known: " + ", ".join(parsers))
-    if settings.timezone:
-        parsers = {name: _in_zone(spec, settings.timezone) for name, spec in parsers.items()}
-    progress = Progress(quiet, settings.progress)
-    with progress.stage("starting Spark"):
-        session = spark or lake.session(settings)
-        house = lake.Lake(session, settings.lake_url)
-        house.create()
-        house.recover()
-    state = State(settings, session, house, Engine(parsers), loaded.rules, progress)
-    state.problems += [sources.Problem(str(error.path), error.message) for error in loaded.errors]
-    return state
+    return {name: _in_zone(spec, settings.timezone) for name, spec in parsers.items()} if settings.timezone else dict(parsers)
+
+
+def _kept(state: State) -> str:
+    lines = sum(file.lines for file in state.files)
+    kept = f"{lines:,} lines of {len(state.files):,} files" if lines else "nothing new"
+    return f"{kept} kept in the lake; the next run {'finishes what was being committed' if state.lake.committing else 'goes on from there'}"
 
 
 def hits(house: lake.Lake, day: date, wanted: set[str]) -> Iterator[dict[str, Any]]:
@@ -201,60 +243,36 @@ def write_report(house: lake.Lake, settings: Settings, out: Path, numbers: dict[
     """The HTML report of every alert that the lake holds (between `since` and `until`)."""
     from .report import render
 
-    alerts = [Alert.model_validate_json(row.alert) for row in house.read("alerts").select("alert").collect()]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    render([a for a in alerts if _wanted(a, settings)], numbers, out)
-    return out
+    with session.clear_errors(settings.lake_url):
+        alerts = [Alert.model_validate_json(row.alert) for row in house.read("alerts").select("alert").collect()]
+    with session.clear_errors(str(out)):
+        return render([a for a in alerts if _wanted(a, settings)], numbers, out)
 
 
 def report(settings: Settings, output: Path, spark: SparkSession | None = None) -> Path:
     """The report of what the lake holds, with the figures of the last run that read something."""
-    session = spark or lake.session(settings)
+    own = spark or session.session(settings)
     try:
-        house = lake.Lake(session, settings.lake_url)
-        runs = [orjson.loads(row.figures) for row in house.read("runs").orderBy("started").collect()]
+        house = lake.Lake(own, settings.lake_url)
+        with session.clear_errors(settings.lake_url):
+            runs = [orjson.loads(row.figures) for row in house.read("runs").orderBy("started").collect()]
         if not runs:
             raise LakeError("the lake holds no run", settings.lake_url)
         return write_report(house, settings, output, next((r for r in reversed(runs) if r["run"]["lines"]), runs[-1]))
     finally:
         if spark is None:
-            session.stop()
+            session.stop(own)
 
 
 def replay(settings: Settings, quiet: bool = False, spark: SparkSession | None = None) -> dict[str, int]:
     """Parse quarantined records again, after a fix of parser or pipeline: replayed = events + quarantined."""
-    state = start(settings, quiet, spark)
-    try:
+    with opened(settings, quiet, spark) as state:
         batch, numbers = replaying.replay(state.lake, _job(state))
         state.lake.commit(batch)
-        state.days = batch.days("hits")
+        state.days |= batch.days("hits")
         alert(state)
+        state.lake.finish()
         return numbers | {"alerts": len(state.alerts)}
-    finally:
-        if spark is None:
-            state.spark.stop()
-
-
-def show(result: Result, out: Console) -> None:
-    """The outcome in a few lines."""
-    numbers = result.figures["run"]
-    out.print(f"{numbers['lines']:,} lines of {numbers['files']:,} files = {numbers['events']:,} events + {numbers['joined']:,} joined + "
-              f"{numbers['quarantined']:,} quarantined; {numbers['lines_per_s']:,.0f} lines/s", highlight=False)
-    for problem in result.figures["problems"]:
-        out.print(f"[yellow]not read[/] {problem['path']}: {problem['reason']}", highlight=False)
-    if failed := result.figures.get("quality", {}).get("failed"):
-        out.print(f"[yellow]quality[/] {'; '.join(failed)}", highlight=False)
-    out.print(f"{len(result.alerts):,} alerts; report: {result.report}", highlight=False)
-
-
-def content_version() -> str:
-    """Hash of all parsers and rules: which content made these events and alerts."""
-    digest = hashlib.blake2b(digest_size=6)
-    for name in ("parsers", "detections"):
-        root = content.folder(name)
-        for path in sorted(p for p in root.rglob("*") if p.is_file() and p.suffix in (".yml", ".csv")):
-            digest.update(os.fsencode(path.relative_to(root)) + b"\0" + path.read_bytes())
-    return digest.hexdigest()
 
 
 def _wanted(alert: Alert, settings: Settings) -> bool:

@@ -1,4 +1,4 @@
-"""Files into Spark with the kernel inside: what there is to read, cut into pieces, and the Python Data Source `hypervigil`.
+"""Files into Spark with the kernel inside: cut into pieces, and as the Python Data Source `hypervigil`.
 
     spark.dataSource.register(HypervigilSource)
     spark.read.format("hypervigil").load("/var/log/hosts")
@@ -8,48 +8,20 @@ A piece is a byte range of one file; a task reads one piece of a big file or man
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.fs as pafs
 from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
 
 from . import schema
-from .errors import InputError
+from .finding import describe, find
 from .kernel import detector, files
 from .kernel.engine import Batch, Engine, default_engine
 from .kernel.files import FileInfo, OpenFile
 from .kernel.normalise import to_arrow
-
-# What cannot be a log. Everything else is opened and judged by content.
-NOT_LOGS = (".md", ".rst", ".html", ".css", ".js", ".py", ".yml", ".yaml", ".expected.json", "-expected.json", ".parquet", ".pdf", ".png",
-            ".jpg", ".jpeg", ".gif", ".svg", ".ico", ".zip", ".tar", ".tgz", ".tar.gz", ".7z", ".rar", ".iso", ".ova", ".vmdk", ".exe",
-            ".dll", ".so", ".jar", ".pyc", ".db", ".sqlite", ".crc", ".swp", ".toml")
-LOOK = 8192
-BINARY_SHARE = 0.3  # of the first characters; text with some NULs, as a crash leaves them, is still a log
-THREADS = 16
-
-
-@dataclass(frozen=True)
-class Found:
-    """A file that discovery saw."""
-
-    path: str
-    size: int
-    modified: datetime
-
-
-@dataclass(frozen=True)
-class Problem:
-    """An input that was not read, and why."""
-
-    path: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -94,59 +66,6 @@ class Piece:
     @property
     def bytes(self) -> int:
         return max(0, (self.size if self.end is None else min(self.end, self.size)) - self.start)
-
-
-def find(inputs: Iterable[str], avoid: str | None = None) -> tuple[list[Found], list[Problem]]:
-    """Files under the inputs, sorted by path. A file named itself is always taken; in folders hidden files, what cannot be a log and
-    the folder `avoid` (the lake) are left out. Nothing here is fatal.
-    """
-    found: dict[str, Found] = {}
-    problems = []
-    for given in inputs:
-        path = given if "://" in given else os.path.abspath(given)
-        try:
-            system, inner = files.filesystem(path)
-            prefix = path[: len(path) - len(inner)] if path.endswith(inner) else ""
-            stat = system.get_file_info(inner)
-            if stat.type == pafs.FileType.NotFound:
-                problems.append(Problem(path, "no such file or folder"))
-                continue
-            entries = [stat] if stat.is_file else _walk(system, inner, avoid)
-            for entry in entries:
-                modified = entry.mtime.astimezone(UTC) if entry.mtime else datetime.now(UTC)
-                found[prefix + entry.path] = Found(prefix + entry.path, entry.size, modified)
-        except (OSError, pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            problems.append(Problem(path, f"cannot be listed: {error}"))
-    return [found[path] for path in sorted(found)], problems
-
-
-def _walk(system: pafs.FileSystem, root: str, avoid: str | None) -> list[pafs.FileInfo]:
-    root = root.rstrip("/")
-    entries = system.get_file_info(pafs.FileSelector(root, recursive=True))
-    return [e for e in entries if e.is_file and not e.base_name.lower().endswith(NOT_LOGS)
-            and not any(part.startswith((".", "_")) for part in e.path[len(root) + 1 :].split("/"))
-            and not (avoid and e.path.startswith(avoid.rstrip("/") + "/"))]
-
-
-def describe(found: list[Found]) -> tuple[list[FileInfo], list[Problem]]:
-    """Heads of files, in order; unreadable and binary files become problems."""
-    def one(item: Found) -> FileInfo | Problem:
-        try:
-            info = files.describe(item.path)
-        except InputError as error:
-            return Problem(item.path, error.message)
-        return Problem(item.path, "binary file") if is_binary(info.head) else replace(info, size=min(info.size, item.size))
-
-    with ThreadPoolExecutor(THREADS) as pool:
-        results = list(pool.map(one, found))
-    return [r for r in results if isinstance(r, FileInfo)], [r for r in results if isinstance(r, Problem)]
-
-
-def is_binary(head: bytes) -> bool:
-    """Whether the first bytes look like no text at all."""
-    text = head[:LOOK].decode("utf-8", "replace")
-    odd = sum(char == "\ufffd" or (char < " " and char not in "\t\n\r\x0b\x0c\x1b\x1d") for char in text)
-    return odd > BINARY_SHARE * len(text)
 
 
 def new_piece(info: FileInfo, parser: str | None = None, modified: datetime | None = None) -> Piece:

@@ -1,19 +1,31 @@
-"""What the command prints: the table of alerts for people, JSON for machines."""
+"""What the command prints: the table of alerts for people, JSON for machines; and options that several commands share."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
+import typer
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from .alerts import Alert, rank
-from .text import visible
+from .text import one_line, visible
 
+if TYPE_CHECKING:
+    from .run import Result
+
+out = Console(width=None if sys.stdout.isatty() else 160)  # a pipe has no width: rich would cut tables to 80
+err = Console(stderr=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object with stable keys instead of text.")]
+ParserId = Annotated[str | None, typer.Option("--parser", help="Parser id; by default each file (or line) is assigned by its content.")]
+
+MANY = 5  # files that one reason is told of one by one
 _COLOURS = {"critical": "bold white on red", "high": "bold red", "medium": "yellow", "low": "cyan", "informational": "dim"}
 
 
@@ -36,6 +48,28 @@ def alert_table(alerts: Sequence[Alert]) -> Table:
 
 def _few(names: tuple[str, ...]) -> str:
     return escape(visible(", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")))
+
+
+def show(result: Result) -> None:
+    """The outcome of a run in a few lines."""
+    numbers = result.figures["run"]
+    out.print(f"{numbers['lines']:,} lines of {numbers['files']:,} files = {numbers['events']:,} events + {numbers['joined']:,} joined + "
+              f"{numbers['quarantined']:,} quarantined; {numbers['lines_per_s']:,.0f} lines/s", highlight=False)
+    for reason, paths in _by_reason(result.figures["problems"]).items():
+        shown = [one_line(path, 1000) for path in paths[:MANY]]
+        rest = [f"{len(paths) - MANY:,} more files (--json names all)"] if len(paths) > MANY else []
+        for path in shown + rest:
+            out.print(f"[yellow]not read[/] {escape(path)}: {escape(one_line(reason, 1000))}", highlight=False, soft_wrap=True)
+    if failed := result.figures.get("quality", {}).get("failed"):
+        out.print(f"[yellow]quality[/] {escape('; '.join(failed))}", highlight=False, soft_wrap=True)
+    out.print(f"{len(result.alerts):,} alerts; report: {escape(str(result.report))}", highlight=False, soft_wrap=True)
+
+
+def _by_reason(problems: Iterable[Mapping[str, str]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for problem in problems:
+        found.setdefault(problem["reason"], []).append(problem["path"])
+    return found
 
 
 def print_json(value: Any) -> None:

@@ -24,9 +24,9 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     if not (os.environ.get("JAVA_HOME") or shutil.which("java")):
         pytest.skip("no Java: run `make test`, which finds or installs one")
-    from pipeline import lake
+    from pipeline.session import session as start
 
-    session = lake.session(master="local[2]", extra={"spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse"))})
+    session = start(master="local[2]", extra={"spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse"))})
     session.sparkContext.setLogLevel("ERROR")
     yield session
     session.stop()

@@ -58,7 +58,7 @@ def test_lines_are_events_joined_or_quarantined(done: tuple[Place, spine.Result]
     assert (numbers["lines"], numbers["events"], numbers["joined"], numbers["quarantined"]) == (27, 25, 1, 1)
     assert len(place.ids("events")) == len(set(place.ids("events"))) == 25
     assert [q["reason"] for q in result.figures["quarantine"]] == ["binary: NUL bytes"]
-    assert [Path(p["path"]).name for p in result.figures["problems"]] == ["program"]
+    assert [Path(p["path"]).name for p in result.figures["problems"]] == ["empty.log", "program"]
     for row in result.figures["sources"]:
         assert row["lines"] == row["events"] + row["joined"] + row["quarantined"]
 

@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipeline import figures, ingest, ledger, sources
+from pipeline import figures, finding, ingest, ledger, sources
 from pipeline.errors import InputError
 from pipeline.kernel.engine import Engine
 from pipeline.sigma.load import load_rules
@@ -39,13 +39,13 @@ class House:
         self.tables: dict[str, pl.DataFrame] = {}
         self.runs = 0
 
-    def run(self, *inputs: Path, range_bytes: int = 1 << 26, parser: str | None = None) -> tuple[dict[str, Any], list[sources.Problem]]:
+    def run(self, *inputs: Path, range_bytes: int = 1 << 26, parser: str | None = None) -> tuple[dict[str, Any], list[finding.Problem]]:
         self.runs += 1
         name = f"run{self.runs:04d}"
-        found, problems = sources.find(map(str, inputs), avoid=str(self.folder))
+        found, problems = finding.find(map(str, inputs), avoid=str(self.folder))
         known = ledger.Ledger(self.tables["files"].to_dicts() if "files" in self.tables else [])
         changed = [item for item in found if not known.unchanged(item)]
-        infos, unread = sources.describe(changed)
+        infos, unread = finding.describe(changed)
         pieces, copies = ledger.plan(changed, infos, known, parser)
         by_path = {info.path: info for info in infos}
         cut = [part for piece in pieces for part in sources.cut(piece, by_path[piece.path], engine(), range_bytes)]
@@ -205,12 +205,13 @@ def test_bad_files_beside_good_ones_are_reported(house: House, logs: Path) -> No
     (logs / "dangling.log").symlink_to(logs / "nowhere")
     run, problems = house.run(logs, logs / "missing.log")
     assert run["run"]["events"] == 4
-    assert {Path(p.path).name: p.reason for p in problems} == {"missing.log": "no such file or folder", "program": "binary file"}
+    assert {Path(p.path).name: p.reason for p in problems} == {
+        "missing.log": "no such file or folder", "program": "binary file", "empty.log": "empty file"}
 
 
 def test_a_file_that_vanishes_after_discovery_is_reported(logs: Path) -> None:
     (logs / "esx.log").write_text(esx(range(3)))
-    (info,), _ = sources.describe(sources.find([str(logs)])[0])
+    (info,), _ = finding.describe(finding.find([str(logs)])[0])
     (logs / "esx.log").unlink()
     job = ingest.Job(engine(), detector(), str(logs / "lake"), "r", "2026-03-01")
     (result,) = ingest.work(job, [sources.new_piece(info)]).pieces
@@ -236,7 +237,7 @@ def test_truncated_gzip_keeps_what_is_there_and_is_repaired(house: House, logs: 
 
 def test_a_file_written_to_while_it_is_read_is_read_as_it_was(logs: Path) -> None:
     (logs / "esx.log").write_text(ESX.format(1, 1, 1))
-    (info,), _ = sources.describe(sources.find([str(logs)])[0])
+    (info,), _ = finding.describe(finding.find([str(logs)])[0])
     with (logs / "esx.log").open("a") as file:
         file.write("--> late\n" + ESX.format(2, 2, 2))
     (batch,) = sources.read(sources.new_piece(info), engine())

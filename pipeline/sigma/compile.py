@@ -7,7 +7,7 @@ selections stay in the tree (for explanations), values of one list become one te
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, Literal, cast
 
@@ -43,6 +43,12 @@ def check_rule(rule: Rule) -> list[ContentError]:
         except ContentError as error:
             errors.append(error)
     return errors
+
+
+def usable(rules: Iterable[Rule]) -> tuple[tuple[Rule, ...], list[ContentError]]:
+    """The rules that compile, and the errors of those that do not: one wrong rule does not stop the others."""
+    checked = [(rule, check_rule(rule)) for rule in rules]
+    return tuple(rule for rule, errors in checked if not errors), [error for _, errors in checked for error in errors]
 
 
 def items(detection: SigmaDetection) -> Iterator[SigmaDetectionItem]:

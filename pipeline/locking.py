@@ -1,0 +1,46 @@
+"""One writer per lake: a lock on a local lake, let go by the end of its holder, however that comes."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from .errors import LakeError
+from .session import clear_errors
+
+LOCK = "_lock"
+
+
+@contextmanager
+def held(url: str) -> Iterator[None]:
+    """Hold the lock of a lake, whose folder is made where missing. A lake in an object store has no lock: there it is the caller's
+    job that one process at a time writes to it.
+
+    Raises LakeError where another process holds it, and where the folder cannot be made or written to.
+    """
+    if "://" in url:
+        yield
+        return
+    with clear_errors(url):
+        Path(url).mkdir(parents=True, exist_ok=True)
+        file = (Path(url) / LOCK).open("a+", encoding="utf-8")  # never removed: two processes would lock two files of one name
+    with file:
+        with clear_errors(url):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                holder = file.read().strip() or "another process"
+                raise LakeError(f"{holder} is writing to this lake", url, hint="wait for it to end, or use another --lake") from None
+            file.truncate(0)
+            file.write(f"pid {os.getpid()} on {socket.gethostname()}, since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC,")
+            file.flush()
+        try:
+            yield
+        finally:
+            file.truncate(0)

@@ -1,0 +1,128 @@
+"""The Spark session: how it starts, quietly, and what its failures and those of disks mean in one line."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from subprocess import TimeoutExpired
+from typing import IO
+
+import pyarrow as pa
+from delta import configure_spark_with_delta_pip
+from py4j.protocol import Py4JError  # type: ignore[import-untyped]
+from pyspark import SparkConf, SparkContext
+from pyspark.errors import PySparkException
+from pyspark.java_gateway import launch_gateway
+from pyspark.sql import SparkSession
+
+from .config import Settings
+from .errors import FULL, LakeError
+
+DELTA = "4.4.0"
+IVY_JARS = Path.home() / ".ivy2.5.2" / "jars"
+QUIET = f"-Dlog4j2.configurationFile={(Path(__file__).parent / 'log4j2.properties').as_uri()}"
+MAKE_SPACE = "make space and run again: nothing is half written, nothing is read twice"
+SEE_LOG = "--spark-log FILE keeps what Spark says about it"
+_OURS = re.compile(r"errors\.\w+Error: (.+)")
+_CAUSE = re.compile(r"^(?:Caused by: )?[\w.$]*?(\w+(?:Error|Exception|Interrupt)\b(?:: .+)?)$", re.MULTILINE)
+
+
+def session(settings: Settings | None = None, *, master: str | None = None, extra: Mapping[str, str] | None = None) -> SparkSession:
+    """A Spark session with Delta. Workers run this interpreter, one Polars thread per task, and can import this package by its name.
+
+    `master` and `extra` (Spark options) win over the settings. Raises LakeError when Spark does not start.
+    """
+    settings = settings or Settings()
+    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    package = str(Path(__file__).resolve().parent.parent)
+    master = master or settings.spark_master
+    # On a laptop the JVM does little but plan and commit: the second compiler mostly takes cores away from the workers.
+    java = f"-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m {QUIET}"
+    here = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1",
+            "spark.driver.extraJavaOptions": java} if master.startswith("local") else {}
+    options = {
+        "spark.app.name": "hypervigil", "spark.master": master,
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        "spark.sql.session.timeZone": "UTC", "spark.driver.memory": settings.driver_memory,
+        "spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false", "spark.sql.execution.arrow.pyspark.enabled": "true",
+        "spark.executorEnv.POLARS_MAX_THREADS": "1", "spark.executorEnv.PYTHONPATH": package,
+        "spark.databricks.delta.snapshotPartitions": "2", "spark.sql.shuffle.partitions": str(2 * (os.cpu_count() or 2)),
+    } | here | dict(extra or {})
+    jars = sorted(IVY_JARS.glob(f"io.delta_*-{DELTA}.jar"))
+    delta = any("delta-spark" in jar.name for jar in jars)
+    if delta:  # Ivy takes half a minute to find out that it has everything
+        options["spark.jars"] = ",".join(map(str, [*jars, *IVY_JARS.glob("io.unitycatalog_*.jar")]))
+    builder = SparkSession.builder
+    for key, value in options.items():
+        builder = builder.config(key, value)
+    builder = builder if delta else configure_spark_with_delta_pip(builder)
+    return _start(builder, settings.spark_log)
+
+
+def _start(builder: SparkSession.Builder, log: str | None) -> SparkSession:
+    """Start Java with its standard error in a file: what goes wrong reaches us as exceptions, and its stack traces help no user."""
+    with open(log, "ab") if log else tempfile.TemporaryFile() as said:
+        try:
+            if SparkContext._gateway is None:
+                conf = SparkConf(loadDefaults=False).setAll(list(builder._options.items()))
+                gateway = launch_gateway(conf, {"stderr": said})  # type: ignore[no-untyped-call]
+                SparkContext._ensure_initialized(gateway=gateway, conf=conf)
+            return builder.getOrCreate()
+        except (PySparkException, Py4JError, RuntimeError, OSError) as error:
+            hint = f"Java 17 or newer is needed; the first start downloads Delta; {SEE_LOG}"
+            raise LakeError(f"Spark does not start: {cause(_text(said) or str(error))}", hint=hint) from error
+
+
+def _text(said: IO[bytes]) -> str:
+    if not said.readable():
+        return ""
+    said.seek(0)
+    return said.read().decode("utf-8", "replace")
+
+
+def kill(patience: float) -> bool:
+    """End the Java machine and with it all workers, whatever they do; it gets some seconds to clean up its temporary files.
+    Returns whether there was one.
+    """
+    if SparkContext._gateway is None:
+        return False
+    java = SparkContext._gateway.proc
+    java.stdin.close()  # it ends when this pipe does
+    try:
+        java.wait(patience)
+    except TimeoutExpired:
+        java.kill()
+    return True
+
+
+def stop(spark: SparkSession) -> None:
+    """Stop a session; one whose Java machine is gone already is no error."""
+    with suppress(Py4JError, OSError), warnings.catch_warnings(action="ignore"):
+        spark.stop()
+
+
+@contextmanager
+def clear_errors(where: str) -> Iterator[None]:
+    """What a disk, Spark or Java refuses becomes a LakeError of one line; mistakes of our own code in the driver stay what they are."""
+    try:
+        yield
+    except (OSError, pa.ArrowInvalid, pa.ArrowNotImplementedError, PySparkException, Py4JError) as error:
+        said = cause(str(error))
+        raise LakeError(said, where, hint=MAKE_SPACE if FULL in said else None if isinstance(error, OSError) else SEE_LOG) from error
+
+
+def cause(text: str) -> str:
+    """What a stack trace of Java or Python, or both in one, comes down to: one line."""
+    if FULL in text:
+        return FULL
+    if ours := _OURS.search(text):
+        return ours[1]
+    causes = _CAUSE.findall(text)
+    return causes[-1] if causes else next((line.strip() for line in text.splitlines() if line.strip()), "no reason given")
