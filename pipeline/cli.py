@@ -133,10 +133,9 @@ def parse(
 
     from .events import ndjson, readable, to_dicts
     from .kernel.engine import Engine
-    from .sigma.load import load_rules
 
     engine = Engine()
-    rules = load_rules().rules if hits else ()
+    rules = _usable_rules() if hits else ()
     detector, titles = engine.detector(rules), {rule.id: rule.title for rule in rules}
     batches = (
         engine.process_bytes(sys.stdin.buffer.read(), datetime.now(UTC), "-", parser)
@@ -163,6 +162,17 @@ def parse(
     err.print(
         f"{lines:,} lines = {events:,} events + {joined:,} joined + {quarantined:,} quarantined; {recognised:,} recognised", highlight=False
     )
+
+
+def _usable_rules() -> Any:
+    from .sigma.compile import usable
+    from .sigma.load import load_rules
+
+    loaded = load_rules()
+    rules, refused = usable(loaded.rules)
+    for error in (*loaded.errors, *refused):
+        err.print(f"[yellow]left out[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+    return rules
 
 
 def _hits(detector: Any, titles: dict[str, str], events: Any) -> dict[int, list[str]]:
@@ -247,4 +257,7 @@ def main() -> None:
         err.print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         for note in getattr(error, "__notes__", []):
             err.print(escape(note), highlight=False, soft_wrap=True)
+        sys.exit(1)
+    except OSError as error:
+        err.print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from .errors import LakeError
+from .kernel.files import filesystem
+from .lake import worker_url
 from .session import clear_errors
 
 LOCK = "_lock"
@@ -24,22 +26,26 @@ def held(url: str) -> Iterator[None]:
     Raises LakeError where another process holds it, and where the folder cannot be made or written to.
     """
     if "://" in url:
+        with clear_errors(url):
+            filesystem(worker_url(url))  # a scheme that nobody knows is told before Spark starts
         yield
         return
+    if Path(url).is_file():
+        raise LakeError("a file, where the folder of the lake should be", url)
     with clear_errors(url):
         Path(url).mkdir(parents=True, exist_ok=True)
-        file = (Path(url) / LOCK).open("a+", encoding="utf-8")  # never removed: two processes would lock two files of one name
+        # Never removed: two processes would lock two files of one name. Unbuffered: what a full disk refuses must not wait for the end.
+        file = (Path(url) / LOCK).open("a+b", buffering=0)
     with file:
         with clear_errors(url):
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 file.seek(0)
-                holder = file.read().strip() or "another process"
+                holder = file.read().decode() or "another process"
                 raise LakeError(f"{holder} is writing to this lake", url, hint="wait for it to end, or use another --lake") from None
             file.truncate(0)
-            file.write(f"pid {os.getpid()} on {socket.gethostname()}, since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC,")
-            file.flush()
+            file.write(f"pid {os.getpid()} on {socket.gethostname()}, since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC,".encode())
         try:
             yield
         finally:

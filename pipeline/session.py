@@ -115,7 +115,8 @@ def clear_errors(where: str) -> Iterator[None]:
         yield
     except (OSError, pa.ArrowInvalid, pa.ArrowNotImplementedError, PySparkException, Py4JError) as error:
         said = cause(str(error))
-        raise LakeError(said, where, hint=MAKE_SPACE if FULL in said else None if isinstance(error, OSError) else SEE_LOG) from error
+        in_spark = isinstance(error, PySparkException | Py4JError)
+        raise LakeError(said, where, hint=MAKE_SPACE if FULL in said else SEE_LOG if in_spark else None) from error
 
 
 def cause(text: str) -> str:
