@@ -19,18 +19,40 @@ from .sigma.correlations import Catalogue, Correlation
 from .sigma.load import Rule
 
 
-def raise_alerts(house: Lake, catalogue: Catalogue, days: set[date], watched: datetime | None, run: str) -> list[Alert]:
-    """Alerts of the days that got hits (they may have grown), put into the table `alerts` in place of what they were before.
+@dataclass(frozen=True)
+class Correlated:
+    """Alerts of correlations, and the ids of those that an earlier run raised from less and that are no more."""
+
+    alerts: list[Alert]
+    outdated: set[str]
+
+
+def correlated(house: Lake, catalogue: Catalogue, days: set[date], watched: datetime | None) -> Correlated:
+    """What the correlations find around the days that got hits.
 
     `watched` is the time of the newest event: up to then the sources were seen, so that what is missing is really missing.
     """
-    if not days:
-        return []
-    wanted, alerting = needed_fields(catalogue.everything), catalogue.alerting
+    if not catalogue.correlations or not days:
+        return Correlated([], set())
+    raised = _raised(house, catalogue.correlations)
+    first, last = correlate.days_to_judge(catalogue.correlations, days, [(old.first, old.last) for old in raised])
+    rows = house.read("hits").where(F.col("date").between(F.lit(first), F.lit(last)))
+    newest = rows.agg(F.max(F.unix_micros("@timestamp"))).collect()[0][0]
+    horizon = max(filter(None, (watched, newest and correlate.instant(newest))), default=datetime.now(UTC))
+    found = correlate.findings(rows, catalogue.correlations, horizon)
+    behind = correlate.rows_of(rows, found, needed_fields(catalogue.correlations))
+    alerts = from_findings(found.to_dicts(), catalogue.correlations, behind)
+    now = {alert.id for alert in alerts}
+    gone = {old.id for old in raised if old.id not in now and first <= old.first.date() <= last and old.closes <= horizon}
+    return Correlated(alerts, gone)
+
+
+def raise_alerts(house: Lake, catalogue: Catalogue, days: set[date], found: Correlated, run: str) -> list[Alert]:
+    """Alerts of the days that got hits (they may have grown) and of correlations, put into the table in place of what they were before."""
+    wanted, alerting = needed_fields(catalogue.alerting), catalogue.alerting
     alerts = [alert for day in sorted(days) for alert in from_hits(hits(house, day, alerting, wanted), alerting)]
-    found, outdated = _correlated(house, catalogue, days, watched, wanted)
-    alerts += found
-    _store(house, alerts, outdated, run)
+    alerts += found.alerts
+    _store(house, alerts, found.outdated, run)
     return alerts
 
 
@@ -42,23 +64,6 @@ def hits(house: Lake, day: date, rules: Iterable[Rule], wanted: set[str]) -> Ite
     leaves = [correlate.leaf(c.name).alias(c.name) for c in COLUMNS if c.name in wanted or c.name == "event.id"]
     for row in rows.select("rule_id", *leaves).toArrow().to_pylist():
         yield {name: value for name, value in row.items() if value is not None} | {"event_id": row["event.id"]}
-
-
-def _correlated(house: Lake, catalogue: Catalogue, days: set[date], watched: datetime | None,
-                wanted: set[str]) -> tuple[list[Alert], set[str]]:
-    """Alerts of the correlations, and the ids of those that an earlier run raised from less and that are no more."""
-    if not catalogue.correlations:
-        return [], set()
-    raised = _raised(house, catalogue.correlations)
-    first, last = correlate.days_to_judge(catalogue.correlations, days, [(old.first, old.last) for old in raised])
-    rows = house.read("hits").where(F.col("date").between(F.lit(first), F.lit(last)))
-    newest = rows.agg(F.max(F.unix_micros("@timestamp"))).collect()[0][0]
-    horizon = max(filter(None, (watched, newest and correlate.instant(newest))), default=datetime.now(UTC))
-    found = correlate.findings(rows, catalogue.correlations, horizon)
-    behind = correlate.rows_of(rows, found, wanted)
-    alerts = from_findings(found.to_dicts(), catalogue.correlations, behind)
-    now = {alert.id for alert in alerts}
-    return alerts, {old.id for old in raised if old.id not in now and first <= old.first.date() <= last and old.closes <= horizon}
 
 
 # --- the table ----------------------------------------------------------------------------------------------------------------

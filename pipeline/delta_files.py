@@ -6,6 +6,7 @@ import io
 import json
 import time
 import uuid
+from datetime import datetime
 from typing import Any
 
 import polars as pl
@@ -45,7 +46,7 @@ def _statistics(rows: pl.DataFrame, bounds: tuple[str, ...]) -> dict[str, Any]:
         low, high = rows.select(column.min().alias("low"), column.max().alias("high")).row(0)
         if low is None or max(len(str(low)), len(str(high))) > LONGEST_STATISTIC:
             continue
-        if name == "@timestamp":  # Delta keeps milliseconds and knows that a maximum may be up to one below the real one
+        if isinstance(low, datetime):  # Delta keeps milliseconds and knows that a maximum may be up to one below the real one
             low, high = (t.strftime("%Y-%m-%dT%H:%M:%S.") + f"{t.microsecond // 1000:03d}Z" for t in (low, high))
         for tree, value in ((least, low), (most, high)):
             node = tree

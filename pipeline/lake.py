@@ -15,14 +15,13 @@ import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote, unquote
 
 import polars as pl
 import pyarrow.fs as pafs
-from delta import DeltaTable
 from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
@@ -82,6 +81,11 @@ class Batch:
         """The partitions that a table gets rows in."""
         return {date.fromisoformat(add["partitionValues"]["date"]) for add in self.adds.get(table, [])}
 
+    def newest(self, table: str) -> datetime | None:
+        """The newest @timestamp that a table gets."""
+        times = [json.loads(add["stats"])["maxValues"].get("@timestamp") for add in self.adds.get(table, [])]
+        return max((datetime.fromisoformat(time) + timedelta(milliseconds=1) for time in times if time), default=None)
+
 
 class Lake:
     """The tables under one folder or URL."""
@@ -103,6 +107,10 @@ class Lake:
             hint = "`hypervigil run` makes the lake"
             raise LakeError(f"table {table} cannot be read: {cause(str(error))}", self.path(table), hint=hint) from error
 
+    def is_new(self, table: str) -> bool:
+        """Whether nothing was ever committed to a table: then there is nothing to ask Spark for."""
+        return self._versions(table) == {f"{0:020d}.json"}
+
     def create(self) -> None:
         """Make missing tables, and add columns that the schema has gained since."""
         for name, table in TABLES.items():
@@ -115,9 +123,9 @@ class Lake:
 
     def _first_commit(self, name: str, table: Table, wanted: StructType) -> bool:
         """Write version 0 of a table's log, unless there is one. Spark plans a job for each table it makes."""
-        system, folder = filesystem(worker_url(f"{self.path(name)}/_delta_log"))
-        if any(file.extension in ("json", "parquet") for file in system.get_file_info(pafs.FileSelector(folder, allow_not_found=True))):
+        if self._versions(name):
             return False
+        system, folder = filesystem(worker_url(f"{self.path(name)}/_delta_log"))
         columns = ",".join(".".join(f"`{part}`" for part in c.split(".")) for c in table.statistics)
         actions = [
             {"protocol": {"minReaderVersion": 1, "minWriterVersion": 2}},
@@ -128,15 +136,11 @@ class Lake:
         _write_whole(system, f"{folder}/{0:020d}.json", "\n".join(map(json.dumps, actions)))
         return True
 
-    def append(self, table: str, rows: DataFrame, batch: str, version: int) -> None:
-        """Append a DataFrame once: a version of `batch` that is in the table already is skipped by Delta."""
-        rows.write.format("delta").mode("append").option("txnAppId", batch).option("txnVersion", version).save(self.path(table))
-
-    def merge(self, table: str, rows: DataFrame) -> None:
-        """Insert rows, or replace those with the same key."""
-        key = TABLES[table].key
-        target = DeltaTable.forPath(self.spark, self.path(table)).alias("t")
-        target.merge(rows.alias("s"), f"t.{key} = s.{key}").whenMatchedUpdateAll().whenNotMatchedInsertAll().execute()
+    def _versions(self, table: str) -> set[str]:
+        """Names of the files of a table's log."""
+        system, folder = filesystem(worker_url(f"{self.path(table)}/_delta_log"))
+        found = system.get_file_info(pafs.FileSelector(folder, allow_not_found=True))
+        return {file.base_name for file in found if file.extension in ("json", "parquet")}
 
     def begin(self, run: str) -> None:
         """Note that a run writes to the lake."""

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from pyspark import Accumulator, Broadcast
@@ -27,15 +27,15 @@ class Progress:
     def __init__(self, quiet: bool, wanted: bool | None) -> None:
         self.shown = not quiet and (sys.stderr.isatty() if wanted is None else wanted)
         self.console = Console(stderr=True)
+        self.seconds: dict[str, float] = {}
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Show the name of what is being done; it may show a bar of its own."""
-        if self.shown and name != "reading":
-            with self.console.status(name):
-                yield
-        else:
+        """Show the name of what is being done (it may show a bar of its own), and note the seconds that it takes."""
+        began = time.monotonic()
+        with self.console.status(name) if self.shown and name != "reading" else nullcontext():
             yield
+        self.seconds[name] = round(time.monotonic() - began, 3)
 
     def tasks(self, spark: SparkSession, tasks: list[list[Piece]], job: Broadcast[Job], size: int) -> list[TaskResult]:
         """Run the tasks on the workers. Interrupting cancels them."""

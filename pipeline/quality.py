@@ -42,6 +42,13 @@ EXPECTATIONS: dict[str, tuple[Bounds, str]] = {
 }
 
 
+def load() -> None:
+    """Import Great Expectations, which takes seconds: better while the Java machine starts."""
+    with warnings.catch_warnings():  # its dependencies warn about each other
+        warnings.simplefilter("ignore")
+        import_module("great_expectations")
+
+
 def _count(condition: Column) -> Column:
     return F.coalesce(F.sum(condition.cast("long")), F.lit(0))
 
@@ -86,7 +93,7 @@ def _validate(rows: pd.DataFrame, docs: Path | None) -> Iterable[tuple[str, bool
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
     with warnings.catch_warnings():  # its dependencies warn about each other
         warnings.simplefilter("ignore")
-        gx: Any = import_module("great_expectations")  # takes seconds; half of its names are not exported for a type checker
+        gx: Any = import_module("great_expectations")  # half of its names are not exported for a type checker
         bars = import_module("great_expectations.data_context.types.base").ProgressBarsConfig
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = bars(globally=False)

@@ -5,10 +5,11 @@ Each stage is a function that takes the state and adds to it; `run` calls them i
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -17,16 +18,16 @@ import orjson
 from pyspark import Broadcast
 from pyspark.sql import SparkSession
 
-from . import content, figures, finding, ingest, lake, ledger, locking, replaying, session, sources
-from .alerts import Alert, from_hits, needed_fields
+from . import content, figures, finding, ingest, lake, ledger, locking, quality, replaying, session, sources
+from .alerting import Correlated, correlated, raise_alerts
+from .alerts import Alert
 from .config import Settings
 from .errors import ContentError, LakeError
 from .kernel.engine import Engine
 from .kernel.spec import ParserSpec
 from .progress import Progress
-from .schema import COLUMNS
 from .sigma.compile import usable
-from .sigma.load import Rule, load_rules
+from .sigma.correlations import Catalogue, load_catalogue
 
 
 @dataclass
@@ -37,7 +38,7 @@ class State:
     spark: SparkSession
     lake: lake.Lake
     engine: Engine
-    rules: tuple[Rule, ...]
+    catalogue: Catalogue
     progress: Progress
     found: list[finding.Found]
     problems: list[finding.Problem]
@@ -49,6 +50,8 @@ class State:
     files: list[figures.FileResult] = field(default_factory=list)
     written: set[date] = field(default_factory=set)  # days that got events
     days: set[date] = field(default_factory=set)  # days that got hits, now or in a run that ended before its alerts
+    newest: datetime | None = None  # time of the newest event
+    correlated: Correlated = field(default_factory=lambda: Correlated([], set()))
     alerts: list[Alert] = field(default_factory=list)
     quality: dict[str, Any] = field(default_factory=dict)
     figures: dict[str, Any] = field(default_factory=dict)
@@ -57,7 +60,7 @@ class State:
 
 def discover(state: State) -> None:
     """Which files have something new: everything else is left alone."""
-    known = ledger.Ledger(row.asDict(recursive=True) for row in state.lake.read("files").collect())
+    known = ledger.Ledger(() if state.lake.is_new("files") else (row.asDict(recursive=True) for row in state.lake.read("files").collect()))
     changed = [item for item in state.found if not known.unchanged(item)]
     infos, unread = finding.describe(changed)
     state.pieces, left_out = ledger.plan(changed, infos, known, state.settings.parser)
@@ -80,6 +83,7 @@ def read(state: State) -> None:
         state.files += done
         state.days |= batch.days("hits")
         state.written |= batch.days("events")
+        state.newest = max(filter(None, (state.newest, batch.newest("events"))), default=None)
     shared.destroy()
 
 
@@ -100,22 +104,21 @@ def _read_whole_files(state: State, job: Broadcast[ingest.Job], pieces: list[sou
         pieces = [piece for piece in pieces if piece.path not in failed]
 
 
+def correlate(state: State) -> None:
+    """Hits to alerts of correlations, over the days that got hits and what reaches into them."""
+    state.correlated = correlated(state.lake, state.catalogue, state.days, state.newest)
+
+
 def alert(state: State) -> None:
     """Hits to alerts, for every day that got hits: an alert of that day may have grown."""
-    wanted = needed_fields(state.rules)
-    for day in sorted(state.days):
-        state.alerts += from_hits(hits(state.lake, day, wanted), state.rules)
-    if state.alerts:
-        rows = [(a.id, a.timestamp, a.rule.id, a.severity, state.id, a.model_dump_json(by_alias=True), a.timestamp.date())
-                for a in state.alerts]
-        state.lake.merge("alerts", state.spark.createDataFrame(rows, lake.TABLES["alerts"].ddl))
+    state.alerts = raise_alerts(state.lake, state.catalogue, state.days, state.correlated, state.id)
 
 
 def count(state: State) -> None:
     """The figures of the run, kept in the table `runs`."""
     finished = datetime.now(UTC)
     state.figures = figures.of_run(state.id, state.started, finished, state.files, content.version())
-    state.figures["quarantine"] = figures.quarantine(state.lake, state.id)
+    state.figures["quarantine"] = figures.quarantine(state.lake, state.id) if state.figures["run"]["quarantined"] else []
     state.figures["problems"] = [{"path": p.path, "reason": p.reason} for p in state.problems]
     state.figures["run"]["unchanged_files"] = state.unchanged
 
@@ -123,16 +126,13 @@ def count(state: State) -> None:
 def check(state: State) -> None:
     """Great Expectations over the written tables."""
     if state.settings.quality and state.written:
-        from . import quality  # takes seconds to import
-
         state.quality = quality.check(state.lake, state.settings, state.written)
         state.figures["quality"] = state.quality
 
 
 def record(state: State) -> None:
     """Write the run down, and the report."""
-    row = (state.id, state.started, datetime.now(UTC), orjson.dumps(state.figures, default=str).decode())
-    state.lake.append("runs", state.spark.createDataFrame([row], lake.TABLES["runs"].ddl), state.id, 1)
+    state.lake.commit(figures.run_batch(state.lake, state.id, state.started, state.figures))
     state.report = write_report(state.lake, state.settings, state.settings.report_path, state.figures)
 
 
@@ -140,6 +140,7 @@ Stage = Callable[[State], None]
 STAGES: tuple[tuple[str, Stage], ...] = (
     ("looking for files", discover),
     ("reading", read),
+    ("correlations", correlate),
     ("alerts", alert),
     ("figures", count),
     ("quality", check),
@@ -154,10 +155,11 @@ class Result:
     figures: dict[str, Any]
     alerts: list[Alert]
     report: Path | None
+    seconds: dict[str, float] = field(default_factory=dict)  # by stage
 
     def as_dict(self) -> dict[str, Any]:
         """The machine-readable twin of what is printed."""
-        return self.figures | {"alerts": [a.model_dump(mode="json", by_alias=True) for a in self.alerts],
+        return self.figures | {"seconds": self.seconds, "alerts": [a.model_dump(mode="json", by_alias=True) for a in self.alerts],
                                "report": str(self.report) if self.report else None}
 
 
@@ -173,7 +175,7 @@ def run(settings: Settings, quiet: bool = False, spark: SparkSession | None = No
         state.lake.finish()
     if settings.strict and not state.quality.get("success", True):
         raise LakeError("quality expectations failed: " + ", ".join(state.quality["failed"]), state.lake.url)
-    return Result(state.figures, [a for a in state.alerts if _wanted(a, settings)], state.report)
+    return Result(state.figures, [a for a in state.alerts if _wanted(a, settings)], state.report, state.progress.seconds)
 
 
 @contextmanager
@@ -182,14 +184,16 @@ def opened(settings: Settings, quiet: bool, spark: SparkSession | None = None) -
 
     What cannot work is refused before Spark starts. What fails later carries a note of what is in the lake by then.
     """
-    rules, unusable = _rules(settings)
+    catalogue, unusable = _catalogue(settings)
     parsers = _parsers(settings)
     found, problems = finding.find(settings.inputs, avoid=settings.lake_url)
     progress = Progress(quiet, settings.progress)
     with locking.held(settings.lake_url):
+        if settings.quality:
+            threading.Thread(target=quality.load, daemon=True).start()
         with progress.stage("starting Spark"):
             own = spark or session.session(settings)
-        state = State(settings, own, lake.Lake(own, settings.lake_url), Engine(parsers), rules, progress, found, [*unusable, *problems])
+        state = State(settings, own, lake.Lake(own, settings.lake_url), Engine(parsers), catalogue, progress, found, [*unusable, *problems])
         try:
             with session.clear_errors(settings.lake_url):
                 with progress.stage("opening the lake"):
@@ -205,14 +209,15 @@ def opened(settings: Settings, quiet: bool, spark: SparkSession | None = None) -
                 session.stop(own)
 
 
-def _rules(settings: Settings) -> tuple[tuple[Rule, ...], list[finding.Problem]]:
-    """The rules, and those left out because they are wrong (with `strict` an error)."""
-    loaded = load_rules()
-    rules, refused = usable(loaded.rules)
-    errors = [*loaded.errors, *refused]
+def _catalogue(settings: Settings) -> tuple[Catalogue, list[finding.Problem]]:
+    """Rules and correlations, and those left out because they are wrong (with `strict` an error)."""
+    catalogue = load_catalogue()
+    rules, refused = usable(catalogue.rules)
+    errors = [*catalogue.errors, *refused]
     if errors and settings.strict:
         raise errors[0]
-    return rules, [finding.Problem(f"{e.path}:{e.line}" if e.line else str(e.path), e.message) for e in errors]
+    problems = [finding.Problem(f"{e.path}:{e.line}" if e.line else str(e.path), e.message) for e in errors]
+    return replace(catalogue, rules=rules), problems
 
 
 def _parsers(settings: Settings) -> dict[str, ParserSpec]:
@@ -228,23 +233,13 @@ def _kept(state: State) -> str:
     return f"{kept} kept in the lake; the next run {'finishes what was being committed' if state.lake.committing else 'goes on from there'}"
 
 
-def hits(house: lake.Lake, day: date, wanted: set[str]) -> Iterator[dict[str, Any]]:
-    """Hits of one day as flat rows: rule_id, event_id and the wanted fields that are not null (each column costs Spark planning)."""
-    from pyspark.sql import functions as F
-
-    rows = house.read("hits").where(F.col("date") == F.lit(day))
-    leaves = [F.col(".".join(f"`{part}`" for part in c.name.split("."))).alias(c.name) for c in COLUMNS
-              if c.name in wanted or c.name == "event.id"]
-    for row in rows.select("rule_id", *leaves).toArrow().to_pylist():
-        yield {name: value for name, value in row.items() if value is not None} | {"event_id": row["event.id"]}
-
-
 def write_report(house: lake.Lake, settings: Settings, out: Path, numbers: dict[str, Any]) -> Path:
     """The HTML report of every alert that the lake holds (between `since` and `until`)."""
     from .report import render
 
     with session.clear_errors(settings.lake_url):
-        alerts = [Alert.model_validate_json(row.alert) for row in house.read("alerts").select("alert").collect()]
+        rows = [] if house.is_new("alerts") else house.read("alerts").select("alert").collect()
+        alerts = [Alert.model_validate_json(row.alert) for row in rows]
     with session.clear_errors(str(out)):
         return render([a for a in alerts if _wanted(a, settings)], numbers, out)
 
@@ -270,6 +265,7 @@ def replay(settings: Settings, quiet: bool = False, spark: SparkSession | None =
         batch, numbers = replaying.replay(state.lake, _job(state))
         state.lake.commit(batch)
         state.days |= batch.days("hits")
+        correlate(state)
         alert(state)
         state.lake.finish()
         return numbers | {"alerts": len(state.alerts)}
@@ -280,7 +276,7 @@ def _wanted(alert: Alert, settings: Settings) -> bool:
 
 
 def _job(state: State) -> ingest.Job:
-    detector = state.engine.detector(state.rules)
+    detector = state.engine.detector(state.catalogue.rules)
     return ingest.Job(state.engine, detector, lake.worker_url(state.lake.url), state.id, f"{state.started:%Y-%m-%d}")
 
 

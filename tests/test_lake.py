@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import polars as pl
 import pytest
 
 from pipeline import lake as lake_module
+from pipeline.delta_files import write_parquet
 from pipeline.errors import LakeError
 from pipeline.lake import TABLES, Batch, Lake
 
@@ -26,13 +27,14 @@ def test_a_batch_is_committed_once(tmp_path: Path, spark: SparkSession) -> None:
     lake.create()
     log = (tmp_path / "lake/events/_delta_log" / f"{0:020d}.json").read_text().splitlines()
     assert json.loads(log[1])["metaData"]["partitionColumns"] == ["date"]
-    rows = spark.createDataFrame([("i", "f", 0, "r", ["x"], None, 1, "run", date(2026, 3, 1))], lake.read("quarantine").schema)
+    assert lake.is_new("quarantine")
+    rows = pl.DataFrame({"id": ["i"], "path": ["f"], "offset": [0], "raw": ["r"], "reasons": [["x"]], "parser": ["p"], "lines": [1],
+                         "run": ["run"]})
+    add = write_parquet(lake.path("quarantine"), rows, "2026-03-01", "run", ("id", "path"))
     for _ in range(2):
-        lake.append("quarantine", rows, "batch", 1)
-        lake.commit(Batch("b", {"files": []}, {}))
+        lake.commit(Batch("b", {"quarantine": [add], "files": []}, {}))
     assert lake.read("quarantine").count() == 1
-    lake.merge("quarantine", rows)
-    assert lake.read("quarantine").count() == 1
+    assert not lake.is_new("quarantine")
     lake.commit(Batch("c", {}, {"quarantine": ["i"]}))
     assert lake.read("quarantine").count() == 0
 
