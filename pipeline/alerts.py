@@ -187,11 +187,11 @@ def build(rule: RuleLike, rows: Iterable[Row], key: str, start: datetime, window
     """
     ordered = sorted(rows, key=lambda row: (time_of(row) or EPOCH, str(row["event_id"])))
     times = [when for when in map(time_of, ordered) if when] or [start]
-    first, last, count = min(start, times[0]) if window else times[0], times[-1], max(count, len(ordered))
+    count = max(count, len(ordered))
     level: Severity = rule.level if rule.level in SEVERITIES else "medium"
     confidence, why = _confidence(rule)
     return Alert(
-        id=alert_id(rule.id, key, start), timestamp=first, first=first, last=last, count=count, window=window,
+        id=alert_id(rule.id, key, start), timestamp=times[0], first=times[0], last=times[-1], count=count, window=window,
         rule=_rule_info(rule), severity=level, confidence=confidence, confidence_why=why, attack=_attack(rule),
         entities=Entities(**{name: _entity(ordered, fields) for name, fields in ENTITY_FIELDS.items()}),
         datasets=_distinct(ordered, ("event.dataset",)),

@@ -18,15 +18,18 @@ from pipeline.alerts import (
     RuleLike,
     alert_id,
     build,
+    from_findings,
     from_hits,
     group_key,
     needed_fields,
     rank,
+    time_of,
     window_start,
 )
 from pipeline.sigma.load import Custom, Evidence, load_rules
 from pipeline.text import one_line, visible
 from tests.report_demo import RULES, DemoRule, hit, hits
+from tests.test_judge import correlation
 
 RULE = DemoRule("r", title="Something happened", level="high", custom=Custom(threat="hardening"))
 ESX = {"host__name": "esx1", "user__name": "root"}
@@ -198,3 +201,16 @@ def test_alerts_survive_json_and_rank_worst_first() -> None:
     ranked = sorted(alerts, key=rank)
     assert [a.severity for a in ranked[:4]] == ["critical", "critical", "critical", "high"] and ranked[0].count == 14
     assert ranked[-1].severity == "informational"
+
+
+def test_alerts_of_correlations_carry_group_window_and_true_count() -> None:
+    counted = correlation({"type": "event_count", "rules": ["a"], "condition": {"gte": 2}})
+    rows = [hit("id-a", minute, f"line {minute}", **ESX) for minute in range(30)]
+    first, last = (datetime.fromisoformat(str(rows[n]["@timestamp"])).timestamp() * 1e6 for n in (0, 29))
+    found = {"correlation": counted.id, "key": "esx01", "group": ["ESX01"], "first": int(first), "last": int(last), "closes": int(last),
+             "value": 30.0, "count": 30, "events": [str(row["event_id"]) for row in (*rows[:19], rows[29])]}
+    (alert,) = from_findings([found], [counted], {str(row["event_id"]): [row] for row in rows})
+    assert alert.window and alert.window.group == {"host.name": "ESX01"} and alert.window.value == 30
+    assert (alert.count, len(alert.events), alert.first, alert.last) == (30, 20, time_of(rows[0]), time_of(rows[29]))
+    assert alert.id == alert_id(counted.id, "esx01", alert.first)
+    assert "Seen 30 times" in alert.explanation

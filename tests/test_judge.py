@@ -65,7 +65,7 @@ hit = st.tuples(
 def hits_of_events(draw: st.DrawFn) -> list[Hit]:
     """An event has one time and one set of fields, whichever rules it is a hit of."""
     by_id: dict[str, dict[str, Any]] = {}
-    return [(rule, by_id.setdefault(event["id"], event)) for rule, event in draw(st.lists(hit, max_size=25))]
+    return [(rule, by_id.setdefault(str(event["id"]), event)) for rule, event in draw(st.lists(hit, max_size=25))]
 
 
 def frame(hits: list[Hit]) -> pl.DataFrame:

@@ -141,7 +141,7 @@ def _search_text(alert: Alert) -> str:
 def _environment() -> Environment:
     environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
                               lstrip_blocks=True, finalize=_finalize)
-    environment.filters |= {"number": _number, "utc": _utc, "few": _few, "ticks": _ticks}
+    environment.filters |= {"number": _number, "figure": lambda value: f"{value:,.6g}", "utc": _utc, "few": _few, "ticks": _ticks}
     environment.globals |= {"technique": attack.technique}
     return environment
 
