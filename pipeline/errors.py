@@ -15,7 +15,7 @@ class HypervigilError(Exception):
     """An error a user can act on.
 
     `message` says what is wrong, `path` and `line` (1-based) where, `hint` what to do about it.
-    The command line prints it as one block and exits 1; it never becomes a stack trace.
+    The command line prints it as one line and exits 1; it never becomes a stack trace.
     """
 
     message: str
@@ -25,7 +25,8 @@ class HypervigilError(Exception):
 
     def __str__(self) -> str:
         where = f"{self.path}:{self.line}: " if self.path and self.line else f"{self.path}: " if self.path else ""
-        return f"{where}{self.message}" + (f" ({self.hint})" if self.hint else "")
+        message = " ".join(self.message.split()) if "\n" in self.message else self.message  # of other packages, some have several lines
+        return f"{where}{message}" + (f" ({self.hint})" if self.hint else "")
 
 
 class ContentError(HypervigilError):
