@@ -15,10 +15,10 @@ from pydantic import ValidationError
 
 from pipeline.alerts import Alert, from_hits
 from pipeline.report import render
-from pipeline.report.attack import TACTICS, matrix, technique, techniques
+from pipeline.report.attack import matrices, matrix
 from pipeline.report.figures import Run, Source
 from pipeline.report.timeline import BINS, timeline
-from tests.conftest import ROOT
+from pipeline.sigma.attack import TACTICS
 from tests.report_demo import RULES, alerts, figures, hit, hostile, many
 
 VOID = {"meta", "link", "br", "input"}
@@ -147,27 +147,31 @@ def test_5000_alerts_keep_the_document_small(tmp_path: Path) -> None:
 
 def test_matrix_places_techniques_under_the_tactics_their_rules_name() -> None:
     columns = dict(matrix(alerts()))
-    assert list(columns) == [name for name in TACTICS.values() if name in columns], "in the order of the matrix"
+    assert list(columns) == [name for name in TACTICS[19].values() if name in columns], "in the order of the matrix"
     assert {cell.technique.id for cell in columns["Defense Impairment"]} >= {"T1685", "T1685.004", "T1690"}
     assert columns["Impact"][0].worst == "critical" and columns["Impact"][0].alerts == 2
-    assert technique("T1685.004").v18 == "T1562.012" and technique("T1611").url == "https://attack.mitre.org/techniques/T1611/"
 
 
-def test_an_unknown_technique_is_shown_without_a_link() -> None:
-    assert technique("T9999").url is None and matrix([]) == []
+def test_matrix_of_v18_has_its_ids_and_tactics() -> None:
+    columns = dict(matrix(alerts(), generation=18))
+    assert {cell.technique.id for cell in columns["Defense Evasion"]} >= {"T1562.001", "T1562.012"}
+    assert not {"Stealth", "Defense Impairment"} & columns.keys()
 
 
-def test_technique_file_is_whole() -> None:
-    for key, found in techniques().items():
-        assert re.fullmatch(r"T\d{4}(\.\d{3})?", key) and found.name and set(found.tactics) <= set(TACTICS)
-        parent = techniques().get(key.split(".")[0])
-        assert parent and found.name.startswith(parent.name), f"{key}: the name of a sub-technique begins with its technique"
+def test_matrix_counts_the_rules_and_shows_what_was_quiet() -> None:
+    fired = alerts()[:1]
+    cells = {cell.technique.id: cell for _, column in matrix(fired, RULES) for cell in column}
+    assert cells.keys() >= {"T1685.004", *fired[0].attack.v19}
+    touched = [cells[key] for key in fired[0].attack.v19]
+    assert all(cell.rules and cell.alerts and cell.worst == fired[0].severity for cell in touched)
+    quiet = [cell for cell in cells.values() if not cell.alerts]
+    assert quiet and all(cell.rules and cell.worst is None for cell in quiet)
+    assert all([cell.alerts > 0 for cell in column] == sorted((cell.alerts > 0 for cell in column), reverse=True)
+               for _, column in matrix(fired, RULES)), "what alerts touched comes first"
 
 
-def test_every_technique_of_our_rules_has_a_name() -> None:
-    texts = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "detections").rglob("*.yml"))]
-    named = {found.upper() for text in texts for found in re.findall(r"^\s*- attack\.(t\d{4}(?:\.\d{3})?)\s*$", text, re.M)}
-    assert named - techniques().keys() == set(), "add them to pipeline/report/attack.csv"
+def test_without_techniques_there_is_no_matrix() -> None:
+    assert matrices([]) == {}
 
 
 def test_timeline_bounds() -> None:

@@ -21,6 +21,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from ..alerts import SEVERITIES, Alert, rank
+from ..sigma.attack import RuleTags, older, technique
 from ..text import visible
 from . import attack
 from .figures import Figures
@@ -35,13 +36,14 @@ BIG_REPORT, EVIDENCE_IN_BIG = 1000, 3
 _WORST_FIRST = SEVERITIES[::-1]
 
 
-def render(alerts: Sequence[Alert], figures: Mapping[str, Any] | Figures, out: Path) -> Path:
+def render(alerts: Sequence[Alert], figures: Mapping[str, Any] | Figures, out: Path, rules: Iterable[RuleTags] = ()) -> Path:
     """Write the report to `out` (replaced in one step, so a reader never sees half a page) and return the path.
 
-    `figures` has the keys `run`, `sources` and `quarantine` (see figures.py); missing keys are left out of the page.
+    `figures` has the keys `run`, `sources` and `quarantine` (see figures.py); missing keys are left out of the page. `rules`: what watches,
+    for the matrix of techniques.
     Raises pydantic.ValidationError on figures of a wrong type and OSError if the file cannot be written.
     """
-    text = page(alerts, figures if isinstance(figures, Figures) else Figures.model_validate(figures))
+    text = page(alerts, figures if isinstance(figures, Figures) else Figures.model_validate(figures), rules)
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(out.name + ".part")
     part.write_text(text, encoding="utf-8", newline="\n")
@@ -49,7 +51,7 @@ def render(alerts: Sequence[Alert], figures: Mapping[str, Any] | Figures, out: P
     return out
 
 
-def page(alerts: Sequence[Alert], figures: Figures) -> str:
+def page(alerts: Sequence[Alert], figures: Figures, rules: Iterable[RuleTags] = ()) -> str:
     """The text of the report."""
     environment = _environment()
     ordered = sorted(alerts, key=rank)
@@ -61,7 +63,7 @@ def page(alerts: Sequence[Alert], figures: Figures) -> str:
         figures=figures, alerts=ordered, total=len(ordered), lead=_lead(ordered), headline=_headline(ordered),
         tally=_tally(ordered), choices=choices, index=_index(ordered, choices),
         rows=[row(alert, evidence) for alert in ordered[:PAGE]], rest=[str(row(alert, evidence)) for alert in ordered[PAGE:]],
-        timeline=timeline(ordered), matrix=attack.matrix(ordered), machines=_touched(ordered, lambda a: a.entities.host),
+        timeline=timeline(ordered), matrices=attack.matrices(ordered, rules), machines=_touched(ordered, lambda a: a.entities.host),
         people=_touched(ordered, lambda a: a.entities.user), style=Markup(style), script=Markup(script), policy=_policy(style, script))
 
 
@@ -128,7 +130,7 @@ def _index(ordered: Sequence[Alert], choices: Mapping[str, Mapping[str, int]]) -
 
 def _search_text(alert: Alert) -> str:
     entities = alert.entities
-    names = [name for key in alert.attack.v19 if (name := attack.technique(key).name)]
+    names = [name for key in alert.attack.v19 if (name := technique(key).name)]
     parts = [alert.rule.name, alert.rule.id, alert.rule.path, alert.explanation, alert.id, *entities.user, *entities.host, *entities.vm,
              *entities.source_ip, *alert.attack.v19, *alert.attack.v18, *names, *alert.datasets, *(e.original for e in alert.evidence)]
     return visible("\n".join(parts)[:MAX_SEARCH].lower())
@@ -142,7 +144,7 @@ def _environment() -> Environment:
     environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
                               lstrip_blocks=True, finalize=_finalize)
     environment.filters |= {"number": _number, "figure": lambda value: f"{value:,.6g}", "utc": _utc, "few": _few, "ticks": _ticks}
-    environment.globals |= {"technique": attack.technique}
+    environment.globals |= {"technique": technique, "older": older}
     return environment
 
 
