@@ -11,16 +11,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 from sigma.exceptions import SigmaError
-from sigma.modifiers import SigmaWideModifier, modifier_mapping
+from sigma.modifiers import modifier_mapping
 from sigma.rule import SigmaDetection, SigmaRule
 
 from .. import content
 from ..errors import ContentError
 from ..schema import BY_NAME
+from . import repairs  # noqa: F401 (registers itself with pySigma)
 from .documents import SPECIFICATION, Document, KeyPath, read_documents
-
-# The specification has this name for `wide`; pySigma 1.5.1 does not know it.
-modifier_mapping.setdefault("utf16le", SigmaWideModifier)
 
 Threat = Literal[
     "vm-escape", "vm-hopping", "hyperjacking", "hardening", "east-west", "vswitch", "sprawl", "stale", "noisy-neighbour",

@@ -14,13 +14,14 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import reduce
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import ip_network
 from operator import or_
 from typing import Any, Literal
 
 import polars as pl
 
 from ..schema import BY_NAME, Column
+from .networks import in_network
 
 Value = str | int | float | bool
 Op = Literal[
@@ -29,7 +30,8 @@ Op = Literal[
 Part = Literal["minute", "hour", "day", "week", "month", "year"]
 
 TEXT_TYPES = ("keyword", "text", "ip")
-_UNCASED: tuple[Op, ...] = ("equals", "contains", "startswith", "endswith", "like")
+_TEXT_TESTS: tuple[Op, ...] = ("contains", "startswith", "endswith", "like")
+_UNCASED: tuple[Op, ...] = ("equals", *_TEXT_TESTS)
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,8 @@ def _test(term: Term, x: pl.Expr) -> pl.Expr:
     if term.op in _COMPARE:
         number = x.cast(pl.Float64, strict=False) if term.column.type in TEXT_TYPES else x
         return _any(_COMPARE[term.op](number, value) for value in term.values)
+    if term.op in _TEXT_TESTS and term.column.type not in TEXT_TYPES:
+        x = x.cast(pl.String)
     return _TESTS[term.op](x, list(term.values))
 
 
@@ -188,7 +192,7 @@ _TESTS: dict[str, Callable[[pl.Expr, list[Any]], pl.Expr]] = {
     "endswith": lambda x, values: _any(x.str.ends_with(value) for value in values),
     "like": _regex,
     "regex": _regex,
-    "cidr": lambda x, values: _any(_in_network(x, ip_network(value)) for value in values),
+    "cidr": lambda x, values: _any(in_network(x, ip_network(value)) for value in values),
 }
 
 _COMPARE: dict[str, Callable[[pl.Expr, Value], pl.Expr]] = {
@@ -214,28 +218,3 @@ def _against_field(term: Term, left: pl.Expr) -> pl.Expr:
     if term.op == "contains_field":
         return left.str.contains(right, literal=True)
     return left.str.starts_with(right) if term.op == "startswith_field" else left.str.ends_with(right)
-
-
-def _in_network(x: pl.Expr, network: IPv4Network | IPv6Network) -> pl.Expr:
-    """Whether an address lies in a network: the groups that the prefix covers are compared as numbers, the last one masked.
-
-    A group that `::` leaves out is zero: groups are counted from the left before it and from the right after it.
-    """
-    four = network.version == 4
-    bits, base, separator = (8, 10, ".") if four else (16, 16, ":")
-    total = network.max_prefixlen // bits
-    halves = x.str.split("::")
-    head, tail = (side.str.split(separator) for side in (halves.list.get(0), halves.list.get(1, null_on_oob=True)))
-    passed = x.str.contains(r"^[0-9]{1,3}(?:\.[0-9]{1,3}){3}$" if four else r"^[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:%\S+)?$")
-    for group in range(-(-network.prefixlen // bits)):
-        covered = min(bits, network.prefixlen - group * bits)
-        mask = (1 << bits) - (1 << (bits - covered))
-        wanted = int(network.network_address) >> (network.max_prefixlen - (group + 1) * bits) & mask
-        text = pl.coalesce(_group(head, group), _group(tail, group - total), pl.lit("0"))
-        passed = passed & ((text.str.to_integer(base=base, strict=False) & mask) == wanted)
-    return passed
-
-
-def _group(side: pl.Expr, index: int) -> pl.Expr:
-    text = side.list.get(index, null_on_oob=True)
-    return pl.when(text != "").then(text)

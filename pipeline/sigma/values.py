@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -32,8 +33,10 @@ from sigma.types import (
 
 from ..schema import BY_NAME, Column
 from .load import Rule
+from .regexes import rust
 from .terms import TEXT_TYPES, Op, Part, Term
 
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
 KEYWORDS = "event.original"  # values without a field are searched for in the raw text
 
 
@@ -89,7 +92,9 @@ def _string(place: Place, column: Column, value: SigmaString) -> Term:
     core = parts[parts[:1] == [star]:len(parts) - (parts[-1:] == [star])]
     if not core and open_start:
         return Term(column.name, "exists", written=("*",))
-    _require(place, column, TEXT_TYPES, f"text {str(value)!r}")
+    if column.type not in TEXT_TYPES and len(parts) < 2:
+        return _scalar(place, column, str(value))
+    _require(place, column, (*TEXT_TYPES, "long", "double", "boolean"), f"text {str(value)!r}")
     if len(core) > 1 or isinstance((core or [""])[0], SpecialChars):
         body = "".join(pl.escape_regex(p) if isinstance(p, str) else ".*" if p is star else "." for p in core)
         regex = f"(?s){'' if open_start else '^'}{body}{'' if open_end else '$'}"
@@ -98,6 +103,18 @@ def _string(place: Place, column: Column, value: SigmaString) -> Term:
     text = str(core[0]) if core else ""
     written = "".join(part for part in value.s if isinstance(part, str))
     return Term(column.name, op, (_address(text) if column.type == "ip" and op == "equals" else text,), cased, written=(written,))
+
+
+def _scalar(place: Place, column: Column, text: str) -> Term:
+    """Text on a number or a boolean is the value that reads so; other text could never match, so it is refused."""
+    value: bool | float
+    if column.type == "boolean" and text.lower() in ("true", "false"):
+        value = text.lower() == "true"
+    elif column.type in ("long", "double") and _NUMBER.fullmatch(text):
+        value = float(text) if "." in text else int(text)
+    else:
+        _refuse(place, column, f"text {text!r}")
+    return Term(column.name, "equals", (value,), written=(text,))
 
 
 def _address(text: str) -> str:
@@ -126,13 +143,14 @@ def _bool(place: Place, column: Column, value: SigmaBool) -> Term:
 
 def _regex(place: Place, column: Column, value: SigmaRegularExpression) -> Term:
     _require(place, column, TEXT_TYPES, "a regex")
-    regex = value.escape(escape_char="", escape_escape_char=False)
+    written = value.escape(escape_char="", escape_escape_char=False)
+    regex = rust(written)
     try:
         pl.Series([""]).str.contains(regex)
     except pl.exceptions.ComputeError as error:
         reason = next((line for line in str(error).splitlines() if line.startswith("error:")), "error: not a regex").removeprefix("error: ")
-        place.fail(f"regex {regex!r} is refused: {reason}", "regexes are Rust's: no look-around, no back-references")
-    return Term(column.name, "regex", (regex,), cased=True, written=(regex,))
+        place.fail(f"regex {written!r} is refused: {reason}", "regexes are Rust's: no look-around, no back-references")
+    return Term(column.name, "regex", (regex,), cased=True, written=(written,))
 
 
 def _cidr(place: Place, column: Column, value: SigmaCIDRExpression) -> Term:
@@ -174,7 +192,11 @@ def _exists(place: Place, column: Column, value: SigmaExists) -> Term:
 
 def _require(place: Place, column: Column, types: tuple[str, ...], what: str) -> None:
     if column.type not in types:
-        place.fail(f"{what} on a field of type {column.type}", _HINTS.get(column.type, "compare it with text"))
+        _refuse(place, column, what)
+
+
+def _refuse(place: Place, column: Column, what: str) -> NoReturn:
+    place.fail(f"{what} on a field of type {column.type}", _HINTS.get(column.type, "compare it with text"))
 
 
 _HINTS = {"long": "write a number, without quotes", "double": "write a number, without quotes", "boolean": "write true or false",
