@@ -15,7 +15,8 @@ from .alerts import Alert, from_findings, from_hits, needed_fields
 from .delta_files import Add, write_parquet
 from .lake import TABLES, Batch, Lake, worker_url
 from .schema import COLUMNS
-from .sigma.correlations import Catalogue, Correlation
+from .sigma.catalogue import Catalogue
+from .sigma.correlations import Correlation
 from .sigma.load import Rule
 
 

@@ -24,7 +24,7 @@ from .text import one_line
 
 if TYPE_CHECKING:
     from .sigma.correlations import Correlation
-    from .sigma.load import Custom
+    from .sigma.metadata import Custom
 
 Severity = Literal["informational", "low", "medium", "high", "critical"]
 Confidence = Literal["low", "medium", "high"]

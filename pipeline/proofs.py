@@ -27,8 +27,10 @@ from .kernel.detect import Detector
 from .kernel.engine import Batch, Engine
 from .kernel.framing import read_records
 from .kernel.json_records import split_json
-from .sigma.correlations import Catalogue, Correlation, closure, load_catalogue
-from .sigma.load import Case, Rule, load_cases
+from .sigma.cases import Case, load_cases
+from .sigma.catalogue import Catalogue, load_catalogue
+from .sigma.correlations import Correlation, closure
+from .sigma.load import Rule
 
 # Samples and cases without a year in their lines are read as if their file had been written on this day.
 WRITTEN = datetime(2026, 3, 1, tzinfo=UTC)

@@ -25,9 +25,10 @@ from .config import Settings
 from .errors import ContentError, LakeError
 from .kernel.engine import Engine
 from .kernel.spec import ParserSpec
+from .lake import Batch
 from .progress import Progress
+from .sigma.catalogue import Catalogue, load_catalogue
 from .sigma.compile import usable
-from .sigma.correlations import Catalogue, load_catalogue
 
 
 @dataclass
@@ -57,6 +58,12 @@ class State:
     figures: dict[str, Any] = field(default_factory=dict)
     report: Path | None = None
 
+    def take(self, batch: Batch) -> None:
+        """Note what a batch has put into the lake."""
+        self.days |= batch.days("hits")
+        self.written |= batch.days("events")
+        self.newest = max(filter(None, (self.newest, batch.newest("events"))), default=None)
+
 
 def discover(state: State) -> None:
     """Which files have something new: everything else is left alone."""
@@ -73,7 +80,7 @@ def read(state: State) -> None:
     """Parse and detect in one pass over the bytes, batch by batch; each batch is visible whole or not at all."""
     job = _job(state)
     shared = state.spark.sparkContext.broadcast(job)
-    for number, pieces in enumerate(_batches(state.pieces, state.settings.batch_bytes)):
+    for number, pieces in enumerate(sources.batches(state.pieces, state.settings.batch_bytes)):
         results = _read_whole_files(state, shared, pieces)
         with state.progress.stage("committing"):
             done = figures.by_file([piece for result in results for piece in result.pieces])
@@ -81,9 +88,7 @@ def read(state: State) -> None:
             batch = figures.batch(f"{state.id}-{number}", job, done, results)
             state.lake.commit(batch)
         state.files += done
-        state.days |= batch.days("hits")
-        state.written |= batch.days("events")
-        state.newest = max(filter(None, (state.newest, batch.newest("events"))), default=None)
+        state.take(batch)
     shared.destroy()
 
 
@@ -198,7 +203,8 @@ def opened(settings: Settings, quiet: bool, spark: SparkSession | None = None) -
             with session.clear_errors(settings.lake_url):
                 with progress.stage("opening the lake"):
                     state.lake.create()
-                    state.days = state.lake.recover()
+                    for batch in state.lake.recover():
+                        state.take(batch)
                     state.lake.begin(state.id)
                 yield state
         except BaseException as error:
@@ -264,7 +270,7 @@ def replay(settings: Settings, quiet: bool = False, spark: SparkSession | None =
     with opened(settings, quiet, spark) as state:
         batch, numbers = replaying.replay(state.lake, _job(state))
         state.lake.commit(batch)
-        state.days |= batch.days("hits")
+        state.take(batch)
         correlate(state)
         alert(state)
         state.lake.finish()
@@ -278,18 +284,6 @@ def _wanted(alert: Alert, settings: Settings) -> bool:
 def _job(state: State) -> ingest.Job:
     detector = state.engine.detector(state.catalogue.rules)
     return ingest.Job(state.engine, detector, lake.worker_url(state.lake.url), state.id, f"{state.started:%Y-%m-%d}")
-
-
-def _batches(pieces: list[sources.Piece], most: int) -> Iterator[list[sources.Piece]]:
-    """Whole files, up to `most` bytes together."""
-    batch: list[sources.Piece] = []
-    for piece in pieces:
-        if batch and sum(p.bytes for p in batch) + piece.bytes > most:
-            yield batch
-            batch = []
-        batch.append(piece)
-    if batch:
-        yield batch
 
 
 def _in_zone(spec: ParserSpec, timezone: str) -> ParserSpec:

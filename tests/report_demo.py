@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.alerts import Alert, from_hits
-from pipeline.sigma.load import Custom, Evidence, Threat
+from pipeline.sigma.metadata import Custom, Evidence, Threat
 
 START = datetime(2026, 3, 1, 22, 4, 11, tzinfo=UTC)
 

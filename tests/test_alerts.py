@@ -26,7 +26,8 @@ from pipeline.alerts import (
     time_of,
     window_start,
 )
-from pipeline.sigma.load import Custom, Evidence, load_rules
+from pipeline.sigma.load import load_rules
+from pipeline.sigma.metadata import Custom, Evidence
 from pipeline.text import one_line, visible
 from tests.report_demo import RULES, DemoRule, hit, hits
 from tests.test_judge import correlation

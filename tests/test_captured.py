@@ -16,7 +16,7 @@ import pytest
 from pipeline.alerts import from_hits
 from pipeline.judge import hits_of, judge
 from pipeline.kernel.engine import Engine
-from pipeline.sigma.correlations import Catalogue, load_catalogue
+from pipeline.sigma.catalogue import Catalogue, load_catalogue
 
 DAY = "2026-11-24T"
 # Base rule -> list of actions, and which of its commands are the attack. An action's records come within seconds of it.

@@ -11,7 +11,8 @@ import polars as pl
 import yaml
 
 from pipeline import correlate, judge
-from pipeline.sigma.correlations import Correlation, read_correlations
+from pipeline.sigma.correlation_reader import read_correlations
+from pipeline.sigma.correlations import Correlation
 from pipeline.sigma.documents import read_documents
 from tests.test_judge import BODIES, RULES
 

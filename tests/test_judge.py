@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.judge import MAX_EVENTS, evaluate, members
-from pipeline.sigma.correlations import Correlation, read_correlations
+from pipeline.sigma.correlation_reader import read_correlations
+from pipeline.sigma.correlations import Correlation
 from pipeline.sigma.documents import read_documents
-from pipeline.sigma.load import Custom
+from pipeline.sigma.metadata import Custom
 from tests import plain_correlation
 
 SECOND = 1_000_000

@@ -9,9 +9,10 @@ from pipeline.checking import check_parser
 from pipeline.kernel.engine import Engine
 from pipeline.kernel.spec import load_parser
 from pipeline.scaffold import new_parser, new_rule
-from pipeline.sigma.correlations import load_catalogue
+from pipeline.sigma.cases import load_cases
+from pipeline.sigma.catalogue import load_catalogue
 from pipeline.sigma.lint import lint_folder
-from pipeline.sigma.load import load_cases
+from pipeline.sigma.load import Places
 
 
 def test_new_parser_passes(tmp_path: Path) -> None:
@@ -27,7 +28,7 @@ def test_new_parser_passes(tmp_path: Path) -> None:
 def test_new_rule_passes(tmp_path: Path) -> None:
     new_rule("esxi_made_up", "hardening", tmp_path)
     assert lint_folder(tmp_path) == []
-    catalogue = load_catalogue(tmp_path)
+    catalogue = load_catalogue(Places(tmp_path))
     engine = Engine()
     rule = catalogue.rules[0]
     cases = load_cases(rule.cases_path)

@@ -1,26 +1,21 @@
-"""Sigma correlation rules as data: read from their documents, checked, resolved to the rules they refer to, and put in order.
+"""Sigma correlation rules as data (correlation_reader.py makes them of documents).
 
 Source: Sigma Correlation Rules Specification 2.1.0, and its proposal 198 (2.2.0) for conditions such as `a and not b`. What is ours stands
-under `custom:` (see load.Custom): `known_from` names rules whose events make a group known, so that the absence of others can be seen.
+under `custom:` (metadata.py): `known_from` names rules whose events make a group known, so that the absence of others can be seen.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Literal, get_args
 
-from pydantic import ValidationError
-
-from ..errors import ContentError
-from ..schema import BY_NAME
 from .documents import Document
-from .expressions import Expression, parse_expression
-from .load import Custom, Loaded, Rule, load_rules
+from .expressions import Expression
+from .metadata import Custom
 
 CorrelationType = Literal["event_count", "value_count", "temporal", "temporal_ordered", "value_sum", "value_avg", "value_percentile",
                           "value_median"]
@@ -28,11 +23,6 @@ TYPES: tuple[CorrelationType, ...] = get_args(CorrelationType)
 TEMPORAL = ("temporal", "temporal_ordered")
 NUMERIC = ("value_sum", "value_avg", "value_percentile", "value_median")
 OPERATORS = ("gt", "gte", "lt", "lte", "eq", "neq")
-SPECIFICATION = "see https://sigmahq.io/docs/meta/correlations.html"
-_KEYS = {"type", "rules", "group-by", "timespan", "condition", "aliases", "generate"}
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "M": 30 * 86400, "y": 365 * 86400}
-_LEVELS = ("informational", "low", "medium", "high", "critical")
-_STATUSES = ("stable", "test", "experimental", "deprecated", "unsupported")
 
 
 @dataclass(frozen=True)
@@ -76,6 +66,10 @@ class Correlation:
     document: Document = field(repr=False, compare=False)
 
     @property
+    def version(self) -> str:
+        return self.document.version
+
+    @property
     def path(self) -> Path:
         return self.document.path
 
@@ -111,67 +105,6 @@ class Correlation:
         return {self.field_of(name, rule) for name in (*self.group_by, *values) for rule in self.refers_to}
 
 
-def read_correlations(documents: Iterable[Document], rules: Iterable[Rule]) -> tuple[tuple[Correlation, ...], tuple[ContentError, ...]]:
-    """Correlations in the order in which they must run (each after those it refers to), and what is wrong with the others."""
-    rules = list(rules)
-    known = {key: rule.id for rule in rules for key in (rule.id, rule.name) if key}
-    read, errors = {}, list[ContentError]()
-    documents = list(documents)
-    for document in documents:
-        for key in (document.data.get("id"), document.data.get("name")):
-            if key:
-                known[str(key)] = str(document.data.get("id"))
-    for document in documents:
-        correlation, found = _read(document, known)
-        errors += found
-        if correlation:
-            read[correlation.id] = correlation
-    ordered, cycles = _in_order(read)
-    return _with_evidence(ordered, rules), (*errors, *cycles)
-
-
-def _with_evidence(correlations: Iterable[Correlation], rules: Iterable[Rule]) -> tuple[Correlation, ...]:
-    """A correlation compares no strings of its own: it is as well proven as what it refers to."""
-    proven = {rule.id: rule.custom.evidence for rule in rules}
-    found = []
-    for correlation in correlations:
-        evidence = tuple(dict.fromkeys((*correlation.custom.evidence, *(e for rule in correlation.refers_to for e in proven[rule]))))
-        proven[correlation.id] = evidence
-        found.append(replace(correlation, custom=correlation.custom.model_copy(update={"evidence": evidence})))
-    return tuple(found)
-
-
-@dataclass(frozen=True)
-class Catalogue:
-    """What a folder of detections holds. `correlations` are in the order in which they must run."""
-
-    rules: tuple[Rule, ...]
-    correlations: tuple[Correlation, ...]
-    errors: tuple[ContentError, ...]
-
-    @property
-    def everything(self) -> tuple[Rule | Correlation, ...]:
-        return (*self.rules, *self.correlations)
-
-    @property
-    def alerting(self) -> tuple[Rule, ...]:
-        """The single-event rules that raise alerts of their own."""
-        silent = silenced(self.correlations)
-        return tuple(rule for rule in self.rules if rule.id not in silent)
-
-
-def load_catalogue(folder: Path | None = None) -> Catalogue:
-    """Every rule and correlation of a folder (default: detections/); errors are collected."""
-    loaded = load_rules(folder)
-    return resolve(loaded)
-
-
-def resolve(loaded: Loaded) -> Catalogue:
-    """Rules and correlation documents that were read together."""
-    correlations, errors = read_correlations(loaded.correlations, loaded.rules)
-    return Catalogue(loaded.rules, correlations, (*loaded.errors, *errors))
-
-
 def silenced(correlations: Iterable[Correlation]) -> set[str]:
     """Ids of the rules that raise no alert of their own: some correlation refers to them and none of those says `generate: true`."""
     correlations = list(correlations)
@@ -187,198 +120,3 @@ def closure(correlations: Iterable[Correlation], wanted: Correlation) -> tuple[C
         if correlation.id in needed:
             needed.update(correlation.refers_to)
     return tuple(c for c in correlations if c.id in needed)
-
-
-# --- a correlation from a document --------------------------------------------------------------------------------------------
-
-
-def _read(document: Document, known: Mapping[str, str]) -> tuple[Correlation | None, list[ContentError]]:
-    body = document.data.get("correlation")
-    if not isinstance(body, dict):
-        return None, [document.error("`correlation` must be a mapping", "correlation", hint=SPECIFICATION)]
-    errors = list(_metadata_errors(document))
-    unknown = [key for key in body if key not in _KEYS]
-    errors += [document.error(f"unknown key {key!r}", "correlation", key, hint=", ".join(sorted(_KEYS))) for key in unknown]
-    custom = Custom()
-    try:
-        custom = Custom.model_validate(document.data.get("custom") or {})
-    except ValidationError as error:
-        errors += [document.error(f"custom.{'.'.join(map(str, e['loc']))}: {e['msg']}", "custom", *e["loc"]) for e in error.errors()]
-    kind = body.get("type")
-    if kind not in TYPES:
-        errors.append(document.error(f"unknown type {kind!r}", "correlation", "type", hint=", ".join(TYPES)))
-        return None, errors
-    parts = _Parts(document, body, kind, known, errors)
-    rules = parts.references(("rules",))
-    known_from = tuple(parts.resolve(name, ("custom", "known_from", n)) for n, name in enumerate(custom.known_from))
-    group_by, timespan, aliases = parts.group_by(), parts.timespan(), parts.aliases(rules)
-    condition = parts.condition(rules)
-    parts.check_fields(group_by, condition, aliases)
-    if errors or condition is None or timespan is None:
-        return None, errors
-    data = document.data
-    return Correlation(
-        id=str(data["id"]), title=str(data["title"]), name=str(data.get("name") or ""), level=str(data.get("level") or "medium"),
-        status=str(data.get("status") or ""), description=str(data.get("description") or ""), author=str(data.get("author") or ""),
-        date=_date(data.get("date")), tags=_texts(data.get("tags")), falsepositives=_texts(data.get("falsepositives")),
-        references=_texts(data.get("references")), type=kind, rules=rules, group_by=group_by, timespan=timespan, condition=condition,
-        aliases=aliases, known_from=known_from, generate=bool(body.get("generate", False)), custom=custom, document=document), []
-
-
-def _metadata_errors(document: Document) -> Iterator[ContentError]:
-    data = document.data
-    for key in ("title", "id"):
-        if not data.get(key):
-            yield document.error(f"`{key}` is missing", hint=SPECIFICATION)
-    if data.get("level") is not None and data["level"] not in _LEVELS:
-        yield document.error(f"unknown level {data['level']!r}", "level", hint=", ".join(_LEVELS))
-    if data.get("status") is not None and data["status"] not in _STATUSES:
-        yield document.error(f"unknown status {data['status']!r}", "status", hint=", ".join(_STATUSES))
-    if data.get("date") is not None and _date(data["date"]) is None:
-        yield document.error(f"not a date: {data['date']!r}", "date", hint="yyyy-mm-dd")
-
-
-@dataclass
-class _Parts:
-    """The keys of `correlation:`, one by one; what is wrong goes to `errors`."""
-
-    document: Document
-    body: Mapping[str, Any]
-    kind: CorrelationType
-    known: Mapping[str, str]
-    errors: list[ContentError]
-
-    def fail(self, message: str, *keys: str | int, hint: str = SPECIFICATION) -> None:
-        self.errors.append(self.document.error(message, *keys, hint=hint))
-
-    def resolve(self, name: Any, keys: Sequence[str | int]) -> str:
-        if str(name) not in self.known:
-            self.fail(f"refers to {name!r}, which is no rule", *keys, hint="the name or id of a rule in detections/")
-        return self.known.get(str(name), "")
-
-    def references(self, keys: Sequence[str]) -> tuple[str, ...]:
-        given = self.body.get("rules")
-        if given is None and isinstance(self.body.get("condition"), str):
-            given = list(dict.fromkeys(re.findall(r"(?!(?:and|or|not|of|them|all|any)\b)[A-Za-z_][\w-]*", self.body["condition"])))
-        names = [given] if isinstance(given, str) else given
-        if not isinstance(names, list) or not names:
-            self.fail("`rules` must name at least one rule", "correlation", *keys)
-            return ()
-        return tuple(self.resolve(name, ("correlation", *keys, n)) for n, name in enumerate(names))
-
-    def group_by(self) -> tuple[str, ...]:
-        given = self.body.get("group-by", [])
-        names = [given] if isinstance(given, str) else given
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            self.fail("`group-by` must be a list of fields", "correlation", "group-by")
-            return ()
-        return tuple(names)
-
-    def timespan(self) -> dt.timedelta | None:
-        match = re.fullmatch(r"(\d+)([smhdwMy])", str(self.body.get("timespan", "")))
-        if not match or match[1].strip("0") == "":
-            self.fail("`timespan` must be a number and a unit", "correlation", "timespan", hint="such as 30s, 5m, 1h, 1d")
-            return None
-        return dt.timedelta(seconds=int(match[1]) * _UNITS[match[2]])
-
-    def aliases(self, rules: tuple[str, ...]) -> dict[str, dict[str, str]]:
-        given = self.body.get("aliases") or {}
-        if not isinstance(given, dict) or not all(isinstance(v, dict) for v in given.values()):
-            self.fail("`aliases` must map a name to {rule: field}", "correlation", "aliases")
-            return {}
-        found: dict[str, dict[str, str]] = {}
-        for alias, mapping in given.items():
-            for name, target in mapping.items():
-                rule = self.resolve(name, ("correlation", "aliases", alias, name))
-                if rule and rule not in rules:
-                    self.fail(f"alias {alias!r} names {name!r}, which is not among `rules`", "correlation", "aliases", alias, name)
-                found.setdefault(str(alias), {})[rule] = str(target)
-        return found
-
-    def condition(self, rules: tuple[str, ...]) -> Threshold | Expression | None:
-        given = self.body.get("condition")
-        if self.kind in TEMPORAL and given is None:
-            return Threshold({"gte": len(rules)})
-        if isinstance(given, str):
-            return self._expression(given, rules)
-        if not isinstance(given, dict):
-            self.fail("`condition` is missing", "correlation", "condition", hint="such as {gte: 5}")
-            return None
-        return self._threshold(given)
-
-    def _expression(self, text: str, rules: tuple[str, ...]) -> Expression | None:
-        if self.kind not in TEMPORAL:
-            self.fail(f"a condition in words is for temporal types, not for {self.kind}", "correlation", "condition")
-            return None
-        names = self.body.get("rules") or list(dict.fromkeys(r for r in self.known if self.known[r] in rules))
-        slots = {str(name): rule for name, rule in zip([names] if isinstance(names, str) else names, rules, strict=False)}
-        slots |= {name: rule for name, rule in self.known.items() if rule in rules}
-        try:
-            return parse_expression(text, slots, rules)
-        except ValueError as error:
-            self.fail(str(error), "correlation", "condition", hint="rule names with and, or, not, brackets, `2 of them`")
-            return None
-
-    def _threshold(self, given: dict[str, Any]) -> Threshold | None:
-        before = len(self.errors)
-        fields = given.get("field", [])
-        fields = [fields] if isinstance(fields, str) else fields
-        bounds = {}
-        for key, value in given.items():
-            if key in OPERATORS:
-                if isinstance(value, bool) or not isinstance(value, int | float):
-                    self.fail(f"{key} needs a number, not {value!r}", "correlation", "condition", key)
-                else:
-                    bounds[key] = float(value)
-            elif key not in ("field", "percentile"):
-                self.fail(f"unknown key {key!r} in condition", "correlation", "condition", key, hint=", ".join((*OPERATORS, "field")))
-        if not bounds:
-            self.fail("condition has no bound", "correlation", "condition", hint=", ".join(OPERATORS))
-        if self.kind.startswith("value_") and not fields:
-            self.fail(f"{self.kind} needs `field`", "correlation", "condition")
-        if self.kind in NUMERIC and len(fields) > 1:
-            self.fail(f"{self.kind} takes one field", "correlation", "condition", "field")
-        percentile = given.get("percentile", 50)
-        if not isinstance(percentile, int | float) or not 0 <= percentile <= 100:
-            self.fail(f"percentile must be between 0 and 100, not {percentile!r}", "correlation", "condition", "percentile")
-        if self.kind == "value_percentile" and "percentile" not in given:
-            self.fail("value_percentile needs `percentile`", "correlation", "condition")
-        return None if len(self.errors) > before else Threshold(bounds, tuple(map(str, fields)), float(percentile))
-
-    def check_fields(self, group_by: tuple[str, ...], condition: Threshold | Expression | None,
-                     aliases: Mapping[str, Mapping[str, str]]) -> None:
-        values = condition.fields if isinstance(condition, Threshold) else ()
-        named: list[tuple[str, tuple[str, ...]]] = [(name, ("group-by",)) for name in group_by if name not in aliases]
-        named += [(name, ("condition", "field")) for name in values if name not in aliases]
-        named += [(target, ("aliases", alias)) for alias, mapping in aliases.items() for target in mapping.values()]
-        for name, keys in named:
-            if name not in BY_NAME:
-                self.fail(f"unknown field {name!r}", "correlation", *keys, hint="deploy/schema.md lists the fields")
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    return tuple(map(str, value)) if isinstance(value, list) else ()
-
-
-def _date(value: Any) -> dt.date | None:
-    if isinstance(value, dt.date):
-        return value
-    try:
-        return dt.date.fromisoformat(str(value)) if value is not None else None
-    except ValueError:
-        return None
-
-
-def _in_order(read: Mapping[str, Correlation]) -> tuple[tuple[Correlation, ...], list[ContentError]]:
-    """Each correlation after those it refers to; one that refers to itself, over whatever way, is an error."""
-    done: dict[str, Correlation] = {}
-    waiting = dict(read)
-    while waiting:
-        ready = {key: c for key, c in waiting.items() if not any(rule in waiting for rule in c.refers_to)}
-        if not ready:
-            names = ", ".join(c.title for c in waiting.values())
-            errors = [c.document.error(f"refers to itself in a circle: {names}", "correlation", "rules") for c in waiting.values()]
-            return tuple(done.values()), errors
-        done |= ready
-        waiting = {key: c for key, c in waiting.items() if key not in ready}
-    return tuple(done.values()), cast("list[ContentError]", [])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,39 @@ _YAML = "look at brackets, indentation and quotes on this line and the one befor
 
 @dataclass(frozen=True)
 class Document:
-    """One YAML document: its data, its file, and the line of every key."""
+    """One YAML document: its data, its file, and the line of every key.
+
+    `data` may be what was made of the file's text: value lists written out, fields mapped. `written` is what the file says.
+    """
 
     path: Path
     data: dict[str, Any]
     lines: Mapping[KeyPath, int] = field(repr=False, compare=False)
+    foreign: bool = False  # of somebody else's collection: readable is enough, it need not keep our conventions
+    logsource: Mapping[str, str] | None = None  # in place of the rule's own, where a field map gives one
+    original: dict[str, Any] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def written(self) -> dict[str, Any]:
+        """The data as the file has them."""
+        return self.data if self.original is None else self.original
+
+    @property
+    def kind(self) -> str:
+        """What it is: a rule, a correlation or a filter."""
+        return next((kind for kind in ("correlation", "filter") if kind in self.written), "rule")
+
+    @property
+    def version(self) -> str:
+        """`custom.version`; of somebody else's rule, which has none, the day of its last change."""
+        custom = self.data.get("custom")
+        given = custom.get("version") if isinstance(custom, dict) else None
+        day = self.data.get("modified") or self.data.get("date") if self.foreign else None
+        return str(given or day or 1)
+
+    def changed(self, data: dict[str, Any], lines: Mapping[KeyPath, int], logsource: Mapping[str, str] | None = None) -> Document:
+        """The same document with other data."""
+        return replace(self, data=data, lines=lines, logsource=self.logsource if logsource is None else logsource, original=self.written)
 
     def line(self, *keys: str | int) -> int | None:
         """Line of a key, or of its nearest ancestor that is there."""
@@ -40,7 +68,8 @@ class Document:
 
     def error(self, message: str, *keys: str | int, hint: str | None = None) -> ContentError:
         """A ContentError at a key of this document, naming the rule."""
-        return ContentError(f"rule {str(self.data.get('title', '?'))!r}: {message}", self.path, self.line(*keys), hint)
+        kind = "filter" if self.kind == "filter" else "rule"
+        return ContentError(f"{kind} {str(self.data.get('title', '?'))!r}: {message}", self.path, self.line(*keys), hint)
 
 
 def read_documents(text: str, path: Path) -> Iterator[Document]:

@@ -19,10 +19,12 @@ from sigma.rule import SigmaDetectionItem
 from sigma.types import SigmaNull, SigmaString
 
 from ..errors import ContentError
+from .cases import load_cases
+from .catalogue import Catalogue, load_catalogue
 from .compile import check_rule, compile_rule, items, parse_condition, selected
-from .correlations import Catalogue, Correlation, load_catalogue
+from .correlations import Correlation
 from .known import Known, shipped
-from .load import Rule, load_cases
+from .load import Places, Rule
 from .terms import Term, matches, terms
 
 ID_FIELDS = ("event.action", "event.code")  # what they are compared with must be evidence
@@ -33,7 +35,7 @@ _KEEP_CASE = {"all", "neq", "contains", "startswith", "endswith"}
 
 def lint_folder(folder: Path | None = None, known: Known | None = None) -> list[ContentError]:
     """Findings of every rule of a folder (default: detections/), those of reading included."""
-    return lint_catalogue(load_catalogue(folder), known)
+    return lint_catalogue(load_catalogue(Places(folder)), known)
 
 
 def lint_catalogue(catalogue: Catalogue, known: Known | None = None) -> list[ContentError]:

@@ -1,101 +1,73 @@
-"""Reads Sigma rules and their cases from a folder of detections. Collects every error instead of stopping at the first."""
+"""Reads Sigma rules from folders: ours, and those of others beside it. Collects every error instead of stopping at the first."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from itertools import permutations
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 from sigma.exceptions import SigmaError
-from sigma.modifiers import modifier_mapping
+from sigma.modifiers import SigmaWideModifier, modifier_mapping
 from sigma.rule import SigmaDetection, SigmaRule
 
 from .. import content
 from ..errors import ContentError
-from ..schema import BY_NAME
-from . import repairs  # noqa: F401 (registers itself with pySigma)
 from .documents import SPECIFICATION, Document, KeyPath, read_documents
+from .field_maps import FieldMaps, read_field_maps
+from .lists import Lists, read_lists
+from .metadata import Custom, read_custom
 
-Threat = Literal[
-    "vm-escape", "vm-hopping", "hyperjacking", "hardening", "east-west", "vswitch", "sprawl", "stale", "noisy-neighbour",
-    "management-plane", "side-channel", "physical-separation", "ransomware-chain"]
+# The specification has this name for `wide`; pySigma 1.5.1 does not know it.
+modifier_mapping.setdefault("utf16le", SigmaWideModifier)
 
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Evidence(_Strict):
-    """Where a string that the rule compares is known from."""
-
-    kind: Literal["documented", "captured", "assumed"]
-    source: str
-    value: str
+LISTS, FIELD_MAPS = "lists", "field_maps"  # folders of detections/ that hold data, not rules
 
 
-class Custom(_Strict):
-    """Our metadata, under `custom:` in the Sigma file."""
+@dataclass(frozen=True)
+class Places:
+    """Where rules are, and the data they are read with."""
 
-    threat: Threat | None = None
-    evidence: tuple[Evidence, ...] = ()
-    blind_spots: str = ""
-    response: tuple[str, ...] = ()
-    attack_v18: tuple[str, ...] = ()
-    explain: str = ""
-    group_by: tuple[str, ...] = ()  # fields whose hits become one alert; default host, user and VM
-    known_from: tuple[str, ...] = ()  # correlations: rules whose events make a group known, so that the absence of others shows
-    at_least: dict[str, int] = {}  # field -> how many different values of it the hits of an alert must name; fewer raise none
-
-    @field_validator("group_by", "at_least")
-    @classmethod
-    def _known(cls, value: tuple[str, ...] | dict[str, int]) -> tuple[str, ...] | dict[str, int]:
-        if unknown := [name for name in value if name not in BY_NAME]:
-            raise ValueError(f"unknown fields {', '.join(unknown)}")
-        return value
-
-
-class Log(_Strict):
-    """Raw lines of one source, and the parser that reads them."""
-
-    parser: str
-    raw: str
-
-
-class Case(_Strict):
-    """Raw lines as they come, the parser that reads them, and whether the rule fires on any of the events.
-
-    Lines of several sources are given as `logs` in place of `parser` and `raw`. `until`: the time up to which the sources were watched,
-    for correlations that need to see that something did not happen; default: the last event.
-    """
-
-    name: str
-    why: str = ""
-    parser: str = ""
-    raw: str = ""
-    logs: tuple[Log, ...] = ()
-    fires: bool
-    expect: dict[str, Any] = {}
-    until: dt.datetime | None = None
-
-    @model_validator(mode="after")
-    def _has_lines(self) -> Case:
-        if bool(self.logs) == bool(self.parser and self.raw):
-            raise ValueError("a case has either parser and raw, or logs (a list of {parser, raw})")
-        return self
+    detections: Path | None = None  # ours; default: detections/
+    others: tuple[Path, ...] = ()  # files or folders of other people's rules
+    lists: Path | None = None  # a folder of lists that replace ours of the same names
+    field_maps: tuple[Path, ...] = ()  # files or folders of maps that win over ours
 
     @property
-    def sources(self) -> tuple[Log, ...]:
-        return self.logs or (Log(parser=self.parser, raw=self.raw),)
+    def ours(self) -> Path:
+        return self.detections or content.folder("detections")
+
+    @property
+    def rule_files(self) -> Iterator[tuple[Path, bool]]:
+        """Every file of rules, and whether it is somebody else's."""
+        data = (self.ours / LISTS, self.ours / FIELD_MAPS)
+        yield from ((path, False) for path in sorted(self.ours.rglob("*.yml")) if not any(map(path.is_relative_to, data)))
+        for place in self.others:
+            files = sorted(p for p in place.rglob("*") if p.suffix in (".yml", ".yaml")) if place.is_dir() else [place]
+            yield from ((path, True) for path in files if not path.name.endswith(".cases.yaml"))
+
+    def missing(self) -> Path | None:
+        """A place that is named and is not there."""
+        return next((place for place in (*self.others, *filter(None, [self.lists]), *self.field_maps) if not place.exists()), None)
 
 
-class Cases(_Strict):
-    """A `<rule>.cases.yaml`."""
+@dataclass(frozen=True)
+class Reading:
+    """What rules are read with; `foreign`: they are somebody else's."""
 
-    cases: tuple[Case, ...]
+    lists: Lists = field(default_factory=Lists)
+    field_maps: FieldMaps = field(default_factory=FieldMaps)
+    foreign: bool = False
+
+    def read(self, document: Document) -> Document:
+        """The document as it is to be understood: our fields, values in place of lists. Raises ContentError."""
+        if self.foreign:
+            document = self.field_maps.mapped(_with_id(replace(document, foreign=True)))
+        return self.lists.expanded(document)
 
 
 @dataclass(frozen=True)
@@ -117,6 +89,11 @@ class Rule:
     custom: Custom
     document: Document = field(repr=False, compare=False)
     sigma: SigmaRule = field(repr=False, compare=False)
+    filters: tuple[Document, ...] = field(default=(), repr=False, compare=False)  # those that `sigma` has in it
+
+    @property
+    def version(self) -> str:
+        return self.document.version
 
     @property
     def path(self) -> Path:
@@ -129,53 +106,92 @@ class Rule:
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a folder holds: rules, the documents that are correlations (read by pipeline/correlate.py), and all errors."""
+    """What folders hold: rules, the documents that are correlations and filters, every document of ours, and all errors."""
 
-    rules: tuple[Rule, ...]
-    correlations: tuple[Document, ...]
-    errors: tuple[ContentError, ...]
-
-
-def load_rules(folder: Path | None = None) -> Loaded:
-    """Every `**/*.yml` of a folder (default: detections/). Errors are collected, in file order."""
-    rules: list[Rule] = []
-    correlations: list[Document] = []
-    errors: list[ContentError] = []
-    for path in sorted((folder or content.folder("detections")).rglob("*.yml")):
-        found = load_file(path)
-        rules += found.rules
-        correlations += found.correlations
-        errors += found.errors
-    return Loaded(tuple(rules), tuple(correlations), tuple(errors))
+    rules: tuple[Rule, ...] = ()
+    correlations: tuple[Document, ...] = ()
+    filters: tuple[Document, ...] = ()
+    ours: tuple[Document, ...] = ()
+    lists: Lists = field(default_factory=Lists)
+    errors: tuple[ContentError, ...] = ()
 
 
-def load_file(path: Path) -> Loaded:
+def load_rules(places: Places | None = None) -> Loaded:
+    """Every rule of our folder and of others'. Errors are collected, in file order. Raises ContentError for a place that is not there."""
+    places = places or Places()
+    if absent := places.missing():
+        raise ContentError("no such file or folder", absent, hint="--rules, --lists and --field-map name what is there")
+    lists = read_lists([places.ours / LISTS, *filter(None, [places.lists])])
+    maps = read_field_maps(places.ours / FIELD_MAPS, places.field_maps)
+    found = [load_file(path, Reading(lists, maps, foreign)) for path, foreign in places.rule_files]
+    together = _together(found)
+    return replace(together, lists=lists, errors=(*lists.errors, *maps.errors, *together.errors))
+
+
+def _together(parts: Iterable[Loaded]) -> Loaded:
+    parts = tuple(parts)
+    return Loaded(
+        rules=tuple(rule for part in parts for rule in part.rules),
+        correlations=tuple(document for part in parts for document in part.correlations),
+        filters=tuple(document for part in parts for document in part.filters),
+        ours=tuple(document for part in parts for document in part.ours),
+        errors=tuple(error for part in parts for error in part.errors))
+
+
+def load_file(path: Path, reading: Reading | None = None) -> Loaded:
     """The rules of one file."""
     try:
-        return load_text(path.read_text(encoding="utf-8"), path)
+        return load_text(path.read_text(encoding="utf-8"), path, reading)
     except (OSError, UnicodeDecodeError) as error:
-        return Loaded((), (), (ContentError(f"cannot be read: {error}", path),))
+        return Loaded(errors=(ContentError(f"cannot be read: {error}", path, 1, "a rule is a file of UTF-8 text"),))
 
 
-def load_text(text: str, path: Path) -> Loaded:
+def load_text(text: str, path: Path, reading: Reading | None = None) -> Loaded:
     """The rules of a text; `path` names it in errors."""
-    rules, correlations, errors = [], [], []
+    found: list[Loaded] = []
     try:
         for document in read_documents(text, path):
-            if "correlation" in document.data:
-                correlations.append(document)
-                continue
-            rule, found = _rule(document)
-            errors += found
-            rules += [rule] if rule else []
+            found.append(_loaded(document, reading or Reading()))
     except ContentError as error:
-        errors.append(error)
-    return Loaded(tuple(rules), tuple(correlations), tuple(errors))
+        found.append(Loaded(errors=(error,)))
+    return _together(found)
 
 
-def load_cases(path: Path) -> tuple[Case, ...]:
-    """The cases of a file; none if there is no file. Raises ContentError if the file is wrong."""
-    return content.read_model(path, Cases).cases if path.exists() else ()
+def _loaded(document: Document, reading: Reading) -> Loaded:
+    """One document of a file, whatever it is."""
+    errors: list[ContentError] = [] if reading.foreign else list(_unknown_keys(document))
+    ours = () if reading.foreign else (document,)
+    try:
+        document = reading.read(document)
+    except ContentError as error:
+        return Loaded(ours=ours, errors=(*errors, error))
+    if document.kind == "correlation":
+        return Loaded(correlations=(document,), ours=ours, errors=tuple(errors))
+    if document.kind == "filter":
+        return Loaded(filters=(document,), ours=ours, errors=tuple(errors))
+    rule, found = read_rule(document)
+    return Loaded(rules=(rule,) if rule and not errors else (), ours=ours, errors=(*errors, *found))
+
+
+_KEYS = ("title", "id", "name", "taxonomy", "related", "status", "description", "license", "author", "references", "date", "modified",
+         "logsource", "detection", "correlation", "filter", "fields", "falsepositives", "level", "tags", "scope", "custom")
+
+
+def _unknown_keys(document: Document) -> Iterator[ContentError]:
+    """Sigma lets a rule have keys of its own; a misspelt one would be lost without a word, so ours stand under `custom`."""
+    for key in document.data:
+        if key not in _KEYS:
+            near = get_close_matches(str(key), _KEYS, 1)
+            hint = f"did you mean {near[0]}?" if near else "our own keys stand under custom"
+            yield document.error(f"unknown key {key!r}", str(key), hint=hint)
+
+
+def _with_id(document: Document) -> Document:
+    """A rule of others may lack an id; hits need one, and the same in every run."""
+    if document.data.get("id"):
+        return document
+    named = uuid.uuid5(uuid.NAMESPACE_URL, f"{document.path.name} {document.data.get('title')}")
+    return document.changed(document.data | {"id": str(named)}, document.lines)
 
 
 # --- a rule from a document ---------------------------------------------------------------------------------------------------
@@ -187,22 +203,17 @@ _KEY_OF_ERROR = {"SigmaLevelError": "level", "SigmaStatusError": "status", "Sigm
 _HINTS = {"level": "informational, low, medium, high or critical", "status": "experimental, test or stable", "date": "yyyy-mm-dd",
           "id": "a UUID: python -c 'import uuid; print(uuid.uuid4())'", "tags": "a list such as [attack.t1685]",
           "detection": "a detection holds selections and a `condition`", "logsource": "such as {product: vmware, service: esxi}"}
-_CUSTOM = ("custom holds threat, evidence (a list of {kind: documented|captured|assumed, source, value}), blind_spots, response, "
-           "attack_v18, explain, group_by, at_least, known_from")
 
 
 # pySigma lets errors of Python through on values of a wrong shape
 _REFUSALS = (SigmaError, TypeError, ValueError, AttributeError, LookupError)
 
 
-def _rule(document: Document) -> tuple[Rule | None, list[ContentError]]:
+def read_rule(document: Document) -> tuple[Rule | None, list[ContentError]]:
+    """A rule from its document, or what is wrong with it."""
     errors = list(_detection_errors(document))
-    custom = Custom()
-    try:
-        custom = Custom.model_validate(document.data.get("custom") or {})
-    except ValidationError as error:
-        errors += [document.error(f"custom.{'.'.join(map(str, e['loc']))}: {e['msg']}", "custom", *e["loc"], hint=_CUSTOM)
-                   for e in error.errors()]
+    custom, found = read_custom(document)
+    errors += found
     try:
         sigma = SigmaRule.from_dict(document.data, collect_errors=True)
     except _REFUSALS as error:
@@ -220,6 +231,7 @@ def _rule(document: Document) -> tuple[Rule | None, list[ContentError]]:
 def _carry(sigma: SigmaRule, custom: Custom, document: Document) -> Rule:
     source = sigma.logsource
     logsource = {k: v for k, v in (("product", source.product), ("service", source.service), ("category", source.category)) if v}
+    logsource = logsource if document.logsource is None else dict(document.logsource)
     date = sigma.date.date() if isinstance(sigma.date, dt.datetime) else sigma.date
     return Rule(
         id=str(sigma.id or ""), title=sigma.title, level=str(sigma.level or "").lower(), status=str(sigma.status or "").lower(),
@@ -246,14 +258,25 @@ def _selection_errors(document: Document, selection: Any, keys: KeyPath) -> Iter
         return
     pieces = [({key: value}, (*keys, key)) for key, value in selection.items()] if isinstance(selection, dict) else []
     for piece, place in pieces or [(selection, keys)]:
-        try:
-            SigmaDetection.from_definition(piece)
-        except _REFUSALS as error:
-            yield document.error(f"{place[-1]}: {error}", *place, hint=_modifier_hint(str(place[-1])))
+        if refusal := _refusal(piece):
+            yield document.error(f"{place[-1]}: {refusal}", *place, hint=_modifier_hint(str(place[-1]), piece))
 
 
-def _modifier_hint(key: str) -> str:
-    unknown = [modifier for modifier in key.split("|")[1:] if modifier not in modifier_mapping]
-    near = get_close_matches(unknown[0], modifier_mapping, 1) if unknown else []
-    return f"did you mean |{near[0]}?" if near else f"modifiers: {', '.join(sorted(modifier_mapping))}" if unknown else \
-        "the modifier does not take a value of this type, or not after the modifiers before it"
+def _refusal(piece: Any) -> Exception | None:
+    try:
+        SigmaDetection.from_definition(piece)
+    except _REFUSALS as error:
+        return error
+    return None
+
+
+def _modifier_hint(key: str, piece: Any) -> str:
+    name, *modifiers = key.split("|")
+    if unknown := [modifier for modifier in modifiers if modifier not in modifier_mapping]:
+        near = get_close_matches(unknown[0], modifier_mapping, 1)
+        return f"did you mean |{near[0]}?" if near else f"modifiers: {', '.join(sorted(modifier_mapping))}"
+    for order in permutations(modifiers) if 1 < len(modifiers) < 5 and key in piece else ():
+        right = "|".join((name, *order))
+        if not _refusal({right: piece[key]}):
+            return f"modifiers in another order: {right}"
+    return "the modifier does not take a value of this type, or not after the modifiers before it"

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.kernel.engine import Engine
-from pipeline.sigma.correlations import load_catalogue
-from pipeline.sigma.load import load_cases
+from pipeline.sigma.cases import load_cases
+from pipeline.sigma.catalogue import load_catalogue
 from tests.bench.generate import generate
 
 ROOT = Path(__file__).parents[2]

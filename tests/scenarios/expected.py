@@ -12,7 +12,7 @@ import polars as pl
 from pipeline.alerts import Alert, from_findings, from_hits
 from pipeline.judge import hits_of, judge
 from pipeline.kernel.engine import Engine
-from pipeline.sigma.correlations import load_catalogue
+from pipeline.sigma.catalogue import load_catalogue
 from pipeline.sigma.load import Rule
 
 ROOT = Path(__file__).resolve().parents[2] / "sample_logs"

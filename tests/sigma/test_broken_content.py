@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.sigma.correlations import resolve
+from pipeline.sigma.catalogue import resolve
 from pipeline.sigma.known import Known
 from pipeline.sigma.lint import lint_catalogue
 from pipeline.sigma.load import load_file

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ContentError
+from pipeline.sigma.cases import load_cases
 from pipeline.sigma.known import Known, read_known
 from pipeline.sigma.lint import lint_folder
-from pipeline.sigma.load import load_cases, load_rules, load_text
+from pipeline.sigma.load import Places, load_rules, load_text
 
 GOOD = """\
 title: Host audit record of a power off
@@ -82,7 +83,7 @@ def test_a_folder_collects_errors_and_rules(tmp_path: Path) -> None:
     (tmp_path / "a" / "binary.yml").write_bytes(b"\xff\xfe\x00")
     (tmp_path / "b.yml").write_text(GOOD)
     (tmp_path / "b.cases.yaml").write_text(CASES)
-    loaded = load_rules(tmp_path)
+    loaded = load_rules(Places(tmp_path))
     assert [rule.title for rule in loaded.rules] == ["Host audit record of a power off"]
     assert [Path(str(error.path)).name for error in loaded.errors] == ["bad.yml", "binary.yml"]
     cases = load_cases(loaded.rules[0].cases_path)
