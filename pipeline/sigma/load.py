@@ -12,18 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from sigma.exceptions import SigmaError
-from sigma.modifiers import SigmaWideModifier, modifier_mapping
+from sigma.modifiers import modifier_mapping
 from sigma.rule import SigmaDetection, SigmaRule
 
 from .. import content
 from ..errors import ContentError
+from . import repairs  # noqa: F401 (registers itself with pySigma)
 from .documents import SPECIFICATION, Document, KeyPath, read_documents
 from .field_maps import FieldMaps, read_field_maps
 from .lists import Lists, read_lists
 from .metadata import Custom, read_custom
-
-# The specification has this name for `wide`; pySigma 1.5.1 does not know it.
-modifier_mapping.setdefault("utf16le", SigmaWideModifier)
 
 LISTS, FIELD_MAPS = "lists", "field_maps"  # folders of detections/ that hold data, not rules
 
