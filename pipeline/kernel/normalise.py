@@ -167,22 +167,40 @@ def _related(events: pl.DataFrame) -> pl.DataFrame:
 
 def _distinct(columns: list[pl.Series]) -> pl.Series:
     """The different values of each row, as lists; null where there are none."""
-    plain = [column.name for column in columns if column.dtype != pl.List]
-    lists = [column.name for column in columns if column.dtype == pl.List]
     frame = pl.DataFrame(columns)
-    first = pl.coalesce(plain) if plain else pl.lit(None, pl.String)
-    several = frame.select(
-        pl.any_horizontal(*((c(n) != first).fill_null(False) for n in plain), *(c(n).is_not_null() for n in lists))
-    ).to_series()
-    # Nearly every row has one value: a list of one is a reshape, where concat_list builds each list by itself.
-    one = frame.select(pl.when(first.is_not_null()).then(first.reshape((-1, 1)).arr.to_list())).to_series()
-    rows = np.flatnonzero(several.to_numpy())
-    if not rows.size:
-        return one
-    values = [*(c(n) for n in plain), *(c(n).fill_null([]) for n in lists)]
+    lists = [column.name for column in columns if column.dtype == pl.List]
+    plain = [column.name for column in columns if column.dtype != pl.List]
+    different = _different(frame, plain)
+    # Lists of one length are a reshape, where concat_list builds each list by itself: nearly every row has one value.
+    whole = pl.DataFrame({"": different.select(_as_list(different, 1)).to_series()})
     found = Patches(frame.height)
-    found.add("", rows, frame[rows].select(pl.concat_list(values).list.drop_nulls().list.unique(maintain_order=True)).to_series())
-    return found.over(pl.DataFrame({"": one})).to_series()
+    for size in range(2, different.width + 1):
+        more = different.get_column(str(size)).is_not_null() if size < different.width else pl.repeat(False, frame.height, eager=True)
+        rows = np.flatnonzero((different.get_column(str(size - 1)).is_not_null() & ~more).to_numpy())
+        if rows.size:
+            found.add("", rows, different[rows].select(_as_list(different, size)).to_series())
+    if lists:
+        rows = np.flatnonzero(frame.select(pl.any_horizontal(c(n).is_not_null() for n in lists)).to_series().to_numpy())
+        values = [*(c(n) for n in plain), *(c(n).fill_null([]) for n in lists)]
+        found.add("", rows, frame[rows].select(pl.concat_list(values).list.drop_nulls().list.unique(maintain_order=True)).to_series())
+    return found.over(whole).to_series()
+
+
+def _different(frame: pl.DataFrame, names: list[str]) -> pl.DataFrame:
+    """Columns `0`, `1`, ...: the first value of each row, the first that differs from it, and so on, as far as any row has one."""
+    different = frame.select(pl.coalesce(names).alias("0") if names else pl.lit(None, pl.String).alias("0"))
+    for number in range(1, len(names)):
+        new = [pl.all_horizontal(c(n) != different.get_column(seen) for seen in different.columns) for n in names]
+        column = frame.select(pl.coalesce(pl.when(is_new).then(c(n)) for n, is_new in zip(names, new, strict=True))).to_series()
+        if not column.is_not_null().any():
+            break
+        different = different.with_columns(column.alias(str(number)))
+    return different
+
+
+def _as_list(different: pl.DataFrame, size: int) -> pl.Expr:
+    """The first columns as a list; null where the first is."""
+    return pl.when(c("0").is_not_null()).then(pl.concat_arr(different.columns[:size]).arr.to_list())
 
 
 def to_schema(flat: pl.DataFrame) -> pl.DataFrame:
