@@ -14,10 +14,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from . import authoring
+from . import authoring, tuning
 from .errors import HypervigilError, Stopped
 from .stopping import stoppable
-from .terminal import Json, ParserId, alert_table, err, out, print_json, show
+from .terminal import Json, Lake, ParserId, alert_table, err, out, print_json, settings, show
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -29,8 +29,7 @@ app = typer.Typer(
     "[bold]hypervigil parse FILE[/] shows what one file says, without Spark.",
 )
 app.add_typer(authoring.app)
-
-Lake = Annotated[str | None, typer.Option(help="Folder or URL of the Delta tables. Default: ./hypervigil-lake, or HYPERVIGIL_LAKE.")]
+app.add_typer(tuning.app)
 
 
 class Severity(StrEnum):
@@ -41,26 +40,6 @@ class Severity(StrEnum):
     medium = "medium"
     high = "high"
     critical = "critical"
-
-
-def settings(**given: Any) -> Any:
-    """Settings from what was given on the command line; the rest comes from environment, hypervigil.toml and defaults.
-
-    Raises HypervigilError that names the setting which is wrong.
-    """
-    from pydantic import ValidationError
-
-    from .config import Settings
-
-    try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"]))
-        hint = f"--{name.replace('_', '-')}, HYPERVIGIL_{name.upper()} or hypervigil.toml"
-        raise HypervigilError(f"{name} = {first['input']!r}: {first['msg']}", hint=hint) from None
-    except ValueError as error:  # of the TOML reader
-        raise HypervigilError(f"not valid TOML: {error}", "hypervigil.toml") from None
 
 
 @app.command()

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .alerts import Alert, rank
+from .errors import HypervigilError
 from .text import one_line, visible
 
 if TYPE_CHECKING:
@@ -23,10 +24,31 @@ out = Console(width=None if sys.stdout.isatty() else 160)  # a pipe has no width
 err = Console(stderr=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object with stable keys instead of text.")]
+Lake = Annotated[str | None, typer.Option(help="Folder or URL of the Delta tables. Default: ./hypervigil-lake, or HYPERVIGIL_LAKE.")]
 ParserId = Annotated[str | None, typer.Option("--parser", help="Parser id; by default each file (or line) is assigned by its content.")]
 
 MANY = 5  # files that one reason is told of one by one
 _COLOURS = {"critical": "bold white on red", "high": "bold red", "medium": "yellow", "low": "cyan", "informational": "dim"}
+
+
+def settings(**given: Any) -> Any:
+    """Settings from what was given on the command line; the rest comes from environment, hypervigil.toml and defaults.
+
+    Raises HypervigilError that names the setting which is wrong.
+    """
+    from pydantic import ValidationError
+
+    from .config import Settings
+
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        hint = f"--{name.replace('_', '-')}, HYPERVIGIL_{name.upper()} or hypervigil.toml"
+        raise HypervigilError(f"{name} = {first['input']!r}: {first['msg']}", hint=hint) from None
+    except ValueError as error:  # of the TOML reader
+        raise HypervigilError(f"not valid TOML: {error}", "hypervigil.toml") from None
 
 
 def alert_table(alerts: Sequence[Alert]) -> Table:

@@ -24,10 +24,10 @@ LAYERS = (
     {"lake", "locking"},
     {"context", "finding", "sources", "ledger", "ingest", "figures", "progress", "replaying"},
     # Views of records and checks of content, which need no Spark.
-    {"events", "expectations", "proofs", "realcheck", "checking", "explaining", "scaffold"},
+    {"events", "expectations", "proofs", "realcheck", "checking", "explaining", "scaffold", "coverage"},
     {"analytics", "correlate", "alerts", "alerting", "quality", "report", "export", "sinks"},
     {"run", "terminal", "stopping"},
-    {"authoring"},
+    {"authoring", "tuning"},
     {"cli"},
     {"__main__"},
 )

@@ -143,7 +143,7 @@ def _search_text(alert: Alert) -> str:
 def _environment() -> Environment:
     environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
                               lstrip_blocks=True, finalize=_finalize)
-    environment.filters |= {"number": _number, "figure": lambda value: f"{value:,.6g}", "utc": _utc, "few": _few, "ticks": _ticks}
+    environment.filters |= {"number": _number, "figure": _figure, "utc": _utc, "few": _few, "ticks": _ticks}
     environment.globals |= {"technique": technique, "older": older}
     return environment
 
@@ -154,6 +154,10 @@ def _finalize(value: object) -> object:
 
 def _number(value: float) -> str:
     return f"{value:,.0f}"
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.6g}"
 
 
 def _utc(when: datetime) -> str:

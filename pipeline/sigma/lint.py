@@ -19,6 +19,7 @@ from sigma.rule import SigmaDetectionItem
 from sigma.types import SigmaNull, SigmaString
 
 from ..errors import ContentError
+from .attack import tag_errors
 from .cases import load_cases
 from .catalogue import Catalogue, load_catalogue
 from .compile import check_rule, compile_rule, items, parse_condition, selected
@@ -176,6 +177,7 @@ def _metadata(rule: Rule | Correlation) -> Iterator[ContentError]:
     for number, technique in enumerate(custom.attack_v18):
         if not _OLD_TECHNIQUE.fullmatch(technique):
             yield rule.document.error(f"{technique!r} is no technique id", "custom", "attack_v18", number, hint="such as T1562.001")
+    yield from tag_errors(rule)
 
 
 def _evidence_sources(rule: Rule, known: Known) -> Iterator[ContentError]:
