@@ -10,12 +10,14 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from sigma.rule import SigmaRule
 
 from ..errors import ContentError
+from .compile import check_rule
 from .documents import Document
 from .load import Rule, read_rule
 from .rewrite import NOT_SELECTIONS, narrowed
@@ -24,6 +26,7 @@ SPECIFICATION = "see https://sigmahq.io/docs/meta/filters.html"
 ANY = "any"
 _WORDS = {"and", "or", "not", "of", "all", "any", "1"}
 _TOKEN = re.compile(r"[\w*-]+")
+_OWN_PATTERN = re.compile(r"\b(1|any|all)\s+of\s+(_[\w*-]*)")
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,9 @@ def _read(document: Document) -> tuple[Filter | None, list[ContentError]]:
     if not isinstance(body.get("condition"), str):
         errors.append(document.error("`condition` must be one text", "filter", "condition", hint="such as: not selection"))
     rule, found = read_rule(_as_rule(document, body))
+    errors += found or (check_rule(rule) if rule else [])
     if errors or rule is None:
-        return None, [*errors, *found]
+        return None, errors
     every = references == [] or (isinstance(references, str) and references.lower() == ANY)
     named = (references,) if isinstance(references, str) else tuple(map(str, references or ()))
     return Filter(document, None if every else named, rule), []
@@ -112,13 +116,28 @@ def _misnamed(each: Filter, rule: Rule | None, reference: str, named: Iterable[s
 
 
 def _filtered(rule: Rule, filters: Iterable[Filter]) -> Rule:
-    document = rule.document
+    document = _spelt_out(rule.document)
     for number, each in enumerate(filters):
-        prefix = f"_filter{number}_"  # rules have no such names, and `them` and `x_*` of a rule do not mean them
+        prefix = f"_filter{number}_"  # `them` and `x_*` of a rule do not mean names that begin with _
         body = each.body.document.data["detection"]
         selections = {prefix + name: value for name, value in body.items() if name not in NOT_SELECTIONS}
         document = narrowed(document, selections, _renamed(body["condition"], prefix))
     return replace(rule, sigma=SigmaRule.from_dict(document.data), filters=tuple(each.document for each in filters))
+
+
+def _spelt_out(document: Document) -> Document:
+    """The rule with the names that its `1 of _x*` mean, which would mean the filter's too."""
+    detection = document.data["detection"]
+
+    def names(found: re.Match[str]) -> str:
+        meant = [name for name in detection if name != "condition" and fnmatchcase(name, found[2])]
+        return f"({(' and ' if found[1] == 'all' else ' or ').join(meant)})"
+
+    written = detection["condition"]
+    conditions = [_OWN_PATTERN.sub(names, each) for each in (written if isinstance(written, list) else [written])]
+    condition = conditions if isinstance(written, list) else conditions[0]
+    return document if condition == written else document.changed(
+        document.data | {"detection": detection | {"condition": condition}}, document.lines)
 
 
 def _renamed(condition: str, prefix: str) -> str:

@@ -13,25 +13,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
-from sigma.conditions import ConditionIdentifier, ConditionItem, ConditionSelector
-from sigma.modifiers import reverse_modifier_mapping
-from sigma.rule import SigmaDetectionItem
-from sigma.types import SigmaNull, SigmaString
 
 from ..errors import ContentError
 from .attack import tag_errors
 from .cases import load_cases
 from .catalogue import Catalogue, load_catalogue
-from .compile import check_rule, compile_rule, items, parse_condition, selected
+from .compile import check_rule, compile_rule
 from .correlations import Correlation
+from .filters import Filter
 from .known import Known, shipped
+from .lint_detection import compiles, lint_unused, lint_values
 from .load import Places, Rule
 from .terms import Term, matches, terms
 
 ID_FIELDS = ("event.action", "event.code")  # what they are compared with must be evidence
 _TECHNIQUE = re.compile(r"attack\.t\d{4}(\.\d{3})?")
 _OLD_TECHNIQUE = re.compile(r"T\d{4}(\.\d{3})?")
-_KEEP_CASE = {"all", "neq", "contains", "startswith", "endswith"}
 
 
 def lint_folder(folder: Path | None = None, known: Known | None = None) -> list[ContentError]:
@@ -42,20 +39,32 @@ def lint_folder(folder: Path | None = None, known: Known | None = None) -> list[
 def lint_catalogue(catalogue: Catalogue, known: Known | None = None) -> list[ContentError]:
     """Findings of rules, correlations and their cases; `known` defaults to what the parsers folder holds."""
     known = known or shipped()
+    ours = [rule for rule in catalogue.written if not rule.document.foreign]
     return [
         *catalogue.errors,
-        *(error for rule in catalogue.rules for error in (*lint_rule(rule, known), *lint_cases(rule, known))),
-        *(error for c in catalogue.correlations for error in (*_metadata(c), *lint_cases(c, known))),
-        *_duplicates(catalogue.everything)]
+        *(error for rule in ours for error in (*lint_rule(rule, known), *lint_cases(rule, known))),
+        *(error for c in catalogue.correlations if not c.document.foreign for error in (
+            *_metadata(c), *_group_by(c, catalogue.rules, known), *lint_cases(c, known))),
+        *(error for each in catalogue.filters if not each.document.foreign for error in lint_filter(each, known)),
+        *(error for rule in catalogue.written if rule.document.foreign for error in check_rule(rule))]
 
 
 def lint_rule(rule: Rule, known: Known) -> list[ContentError]:
     """Findings of one rule without its cases."""
-    wrong = list(_identifiers(rule)) or check_rule(rule)  # a misread condition would only add confusing findings
-    found = [*wrong, *_values(rule), *_logsource(rule, known), *_metadata(rule), *_evidence_sources(rule, known)]
+    wrong = compiles(rule)
+    found = [*wrong, *lint_values(rule, known), *_logsource(rule, known), *_metadata(rule), *_evidence_sources(rule, known)]
     if not wrong:
-        found += [*_unused(rule), *_evidence(rule, known)]
+        found += [*lint_unused(rule), *_evidence(rule, known)]
     return found
+
+
+def lint_filter(each: Filter, known: Known) -> list[ContentError]:
+    """Findings of a filter: those of its selections, and what it leaves unsaid."""
+    body, document = each.body, each.document
+    needs = {"id": "a UUID: python -c 'import uuid; print(uuid.uuid4())'",
+             "description": "what is left out, why that is safe, and how a user fills it in"}
+    unsaid = [document.error(f"{key} is missing or empty", key, hint=hint) for key, hint in needs.items() if not document.data.get(key)]
+    return [*unsaid, *lint_values(body, known), *_logsource(body, known), *lint_unused(body)]
 
 
 def lint_cases(rule: Rule | Correlation, known: Known) -> list[ContentError]:
@@ -85,72 +94,21 @@ def lint_cases(rule: Rule | Correlation, known: Known) -> list[ContentError]:
     return found
 
 
-def _duplicates(rules: Iterable[Rule | Correlation]) -> Iterator[ContentError]:
-    first: dict[str, Rule | Correlation] = {}
-    for rule in rules:
-        other = first.setdefault(rule.id, rule)
-        if other is not rule and rule.id:
-            message = f"its id is also that of {other.title!r} ({other.path})"
-            yield rule.document.error(message, "id", hint="give every rule a UUID of its own")
-
-
-# --- the detection ----------------------------------------------------------------------------------------------------------
-
-
-def _identifiers(rule: Rule) -> Iterator[ContentError]:
-    """pySigma 1.5.1 reads a selection named `notsel` as `not sel`, without a word (repairs.py helps nobody who takes our rules)."""
-    for name in rule.sigma.detection.detections:
-        operator = next((word for word in ("and", "or", "not") if name.lower().startswith(word)), None)
-        if operator:
-            yield rule.document.error(f"selection {name!r} starts with {operator!r}", "detection", name,
-                                      hint="conditions would misread it: rename it, for example to filter_x")
-
-
-def _unused(rule: Rule) -> Iterator[ContentError]:
-    used = {name for index in range(len(rule.sigma.detection.condition)) for name in _references(rule, parse_condition(rule, index))}
-    for name in rule.sigma.detection.detections:
-        if name not in used:
-            yield rule.document.error(f"selection {name!r} is never used", "detection", name, hint="use it in the condition or remove it")
-
-
-def _references(rule: Rule, item: object) -> Iterator[str]:
-    if isinstance(item, ConditionSelector):
-        yield from selected(rule, item)
-    elif isinstance(item, ConditionIdentifier):
-        yield item.identifier
-    elif isinstance(item, ConditionItem):
-        for part in item.args:
-            yield from _references(rule, part)
-
-
-def _values(rule: Rule) -> Iterator[ContentError]:
-    """Values that pySigma 1.5.1 accepts and gets wrong. repairs.py puts that right here, not in the tools of those who take our rules."""
-    for name, detection in rule.sigma.detection.detections.items():
-        for item in items(detection):
-            for message, hint in _value_faults(item):
-                keys = [k for k in rule.document.lines if k[:2] == ("detection", name) and str(k[-1]).split("|")[0] == (item.field or "")]
-                yield rule.document.error(f"{item.field or name}: {message}", *(keys or [("detection", name)])[0], hint=hint)
-
-
-def _value_faults(item: SigmaDetectionItem) -> Iterator[tuple[str, str]]:
-    originals, modifiers = item.original_value or [], [reverse_modifier_mapping[modifier.__name__] for modifier in item.modifiers]
-    texts = [part for value in originals if isinstance(value, SigmaString) for part in value.s if isinstance(part, str)]
-    if len(originals) > 1 and any(isinstance(value, SigmaNull) for value in originals):
-        yield "null inside a list of values", "make it a selection of its own and join the two by `or`"
-    if "utf16" in modifiers:
-        yield "the modifier utf16 encodes wrongly (pySigma 1.5.1 adds a UTF-8 byte order mark)", "use utf16le (wide)"
-    if "base64offset" in modifiers and not all(map(str.isascii, texts)):
-        yield "base64offset of text beyond ASCII is cut wrongly (pySigma 1.5.1)", "write the encoded text with contains"
-    if {"base64", "base64offset"} & set(modifiers) and any("*" in t or "?" in t for t in texts):
-        yield "base64 of an escaped wildcard encodes the backslash too (pySigma 1.5.1)", "write the encoded text with contains"
-    if "cased" in modifiers and not set(modifiers[modifiers.index("cased") + 1:]) <= _KEEP_CASE:
-        yield "a modifier after `cased` loses the case", "write cased last"
-
-
 def _logsource(rule: Rule, known: Known) -> Iterator[ContentError]:
     if known.logsources and not any(rule.logsource.items() <= source.items() for source in known.logsources):
         offered = "; ".join(sorted({", ".join(f"{k}: {v}" for k, v in source.items()) for source in known.logsources}))
         yield rule.document.error(f"no parser has the log source {dict(rule.logsource)}", "logsource", hint=f"log sources: {offered}")
+
+
+def _group_by(correlation: Correlation, rules: Iterable[Rule], known: Known) -> Iterator[ContentError]:
+    """A field of the group that no log source of the rules ever has: then no hit belongs to a group, and nothing is ever found."""
+    sources = {rule.id: known.fields_of(rule.logsource) for rule in rules}
+    if not all(sources.get(rule) for rule in correlation.rules):
+        return  # it counts findings of other correlations, or nothing is known of a source
+    for name in correlation.group_by:
+        if not any(correlation.field_of(name, rule) in sources[rule] for rule in correlation.rules):
+            yield correlation.document.error(f"groups by {name}, which no parser of its rules' log sources ever sets", "correlation",
+                                             "group-by", hint="look at the samples' expected events for what they set")
 
 
 # --- metadata and evidence ------------------------------------------------------------------------------------------------------

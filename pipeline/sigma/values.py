@@ -81,8 +81,8 @@ def terms_of(place: Place, column: Column, value: SigmaType) -> list[Term]:
 
 def _string(place: Place, column: Column, value: SigmaString) -> Term:
     """Text with wildcards: the cheapest test that says the same."""
-    if any(isinstance(part, Placeholder) for part in value.s):
-        place.fail(f"placeholder in {str(value)!r} has no value", "write the values out")
+    if any(isinstance(part, Placeholder) for part in value.s):  # only that of a list without values is left (lists.py): nothing is in it
+        return Term(column.name, "equals", written=(f"{_placeholders(value)} (an empty list)",))
     star = SpecialChars.WILDCARD_MULTI
     cased = isinstance(value, SigmaCasedString)
     parts = [part if cased or not isinstance(part, str) else part.lower() for part in value.s]
@@ -103,6 +103,10 @@ def _string(place: Place, column: Column, value: SigmaString) -> Term:
     text = str(core[0]) if core else ""
     written = "".join(part for part in value.s if isinstance(part, str))
     return Term(column.name, op, (_address(text) if column.type == "ip" and op == "equals" else text,), cased, written=(written,))
+
+
+def _placeholders(value: SigmaString) -> str:
+    return "".join(f"%{part.name}%" if isinstance(part, Placeholder) else part if isinstance(part, str) else "*" for part in value.s)
 
 
 def _scalar(place: Place, column: Column, text: str) -> Term:

@@ -114,7 +114,7 @@ def test_the_good_rule_passes_the_linter_with_what_a_parsers_folder_holds(tmp_pa
     (parser / "parser.yml").write_text(
         "logsource: {product: vmware, service: esxi}\n"
         "stages:\n"
-        "  - {name: a, forms: [{id: x, pattern: y, set: {event.action: ssh-login}}]}\n"
+        "  - {name: a, forms: [{id: x, pattern: 'by %{USER:user.name}', set: {event.action: ssh-login}}]}\n"
         "  - {name: b, ops: [{map: {field: event.code, from: x, values: {a: b.c}}}]}\n")
     known = read_known(parser.parent)
     assert known.parsers == {"vmware-esxi"}
