@@ -13,9 +13,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pipeline.alerts import from_hits
 from pipeline.judge import hits_of, judge
 from pipeline.kernel.engine import Engine
+from pipeline.raising import from_hits
 from pipeline.sigma.catalogue import Catalogue, load_catalogue
 
 DAY = "2026-11-24T"
@@ -32,7 +32,8 @@ ATTACKS = {
     "kvm_disks_deleted": ("libvirt", r"virsh undefine .*--remove-all-storage"),
     "kvm_ssh_unknown_user": ("syslog_sshd", r"-b 192\.0\.2\.88 (?!alice|bob|root)\w+@"),
     "kvm_ssh_password_guessing": ("syslog_sshd", r"sshpass .*-b 192\.0\.2\.88 "),
-    "vcenter_vms_removed": ("vcenter_vcsim", r"bob@vsphere\.local\tgovc vm\.(destroy|unregister)"),
+    "vcenter_vm_powered_off": ("vcenter_vcsim", r"bob@vsphere\.local\tgovc vm\.power -off"),
+    "vcenter_vm_removed": ("vcenter_vcsim", r"bob@vsphere\.local\tgovc vm\.(destroy|unregister)"),
 }
 # The lab's own doing, which the rule is there for (MANIFEST, caution 1): a journald that switched auditing off, and the clean-up.
 AUDIT_OFF = ("15:43:02", "16:12:41")
