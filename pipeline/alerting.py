@@ -11,9 +11,10 @@ import polars as pl
 from pyspark.sql import functions as F
 
 from . import correlate
-from .alerts import Alert, from_findings, from_hits, needed_fields
+from .alerts import Alert
 from .delta_files import Add, write_parquet
 from .lake import TABLES, Batch, Lake, worker_url
+from .raising import from_findings, from_hits, needed_fields
 from .schema import COLUMNS
 from .sigma.catalogue import Catalogue
 from .sigma.correlations import Correlation

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from pipeline.alerts import Alert, from_hits
+from pipeline.alerts import Alert
+from pipeline.raising import from_hits
 from pipeline.sigma.metadata import Custom, Evidence, Threat
 
 START = datetime(2026, 3, 1, 22, 4, 11, tzinfo=UTC)
@@ -23,7 +24,7 @@ class DemoRule:
     title: str = "A rule"
     level: str = "medium"
     status: str = "stable"
-    date: date | None = None
+    version: str = "1"
     tags: tuple[str, ...] = ()
     falsepositives: tuple[str, ...] = ()
     path: Path = Path("/opt/hypervigil/detections/hardening/rule.yml")

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.alerts import (
+from pipeline.alerts import Alert, rank
+from pipeline.raising import (
     MAX_EVENTS,
     MAX_EVIDENCE,
     MAX_TEXT,
-    Alert,
     RuleLike,
     alert_id,
     build,
@@ -22,10 +22,9 @@ from pipeline.alerts import (
     from_hits,
     group_key,
     needed_fields,
-    rank,
-    time_of,
     window_start,
 )
+from pipeline.rows import time_of
 from pipeline.sigma.load import load_rules
 from pipeline.sigma.metadata import Custom, Evidence
 from pipeline.text import one_line, visible

@@ -13,9 +13,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pipeline.alerts import from_hits
 from pipeline.judge import hits_of, judge
 from pipeline.kernel.engine import Engine
+from pipeline.raising import from_hits
 from pipeline.sigma.catalogue import Catalogue, load_catalogue
 
 DAY = "2026-11-24T"

@@ -25,7 +25,7 @@ LAYERS = (
     {"context", "finding", "sources", "ledger", "ingest", "figures", "progress", "replaying"},
     # Views of records and checks of content, which need no Spark.
     {"events", "expectations", "proofs", "realcheck", "checking", "explaining", "scaffold", "coverage"},
-    {"analytics", "correlate", "alerts", "alerting", "quality", "report", "export", "sinks"},
+    {"analytics", "correlate", "rows", "wording", "alerts", "raising", "alerting", "quality", "report", "export", "sinks"},
     {"run", "terminal", "stopping"},
     {"authoring", "tuning"},
     {"cli"},

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from pipeline.alerts import Alert, from_hits
+from pipeline.alerts import Alert
+from pipeline.raising import from_hits
 from pipeline.report import render
 from pipeline.report.attack import matrices, matrix
 from pipeline.report.figures import Run, Source

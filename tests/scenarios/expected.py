@@ -9,9 +9,10 @@ from typing import Any
 import orjson
 import polars as pl
 
-from pipeline.alerts import Alert, from_findings, from_hits
+from pipeline.alerts import Alert
 from pipeline.judge import hits_of, judge
 from pipeline.kernel.engine import Engine
+from pipeline.raising import from_findings, from_hits
 from pipeline.sigma.catalogue import load_catalogue
 from pipeline.sigma.load import Rule
 
