@@ -22,6 +22,7 @@ def test(
     fix_expected: Annotated[
         bool, typer.Option(help="Rewrite the expected events of the samples; read the diff before you commit it.")
     ] = False,
+    conformance: Annotated[bool, typer.Option(help="Run the Sigma conformance suite instead (tests/conformance, source tree).")] = False,
     junit: Annotated[Path | None, typer.Option(help="Also write the results as JUnit XML.")] = None,
     json: Json = False,
 ) -> None:
@@ -30,10 +31,16 @@ def test(
     Example: [bold]hypervigil test --only vmware-esxi[/]
     """
     from . import proofs
-    from .kernel.engine import Engine
 
-    engine = Engine()
-    results = [*proofs.check_samples(engine, only or "", fix=fix_expected), *proofs.check_cases(engine, only or "")]
+    if conformance:
+        from .conformance import check_single
+
+        results = list(check_single(only or ""))
+    else:
+        from .kernel.engine import Engine
+
+        engine = Engine()
+        results = [*proofs.check_samples(engine, only or "", fix=fix_expected), *proofs.check_cases(engine, only or "")]
     failed = [p for p in results if p.problem]
     if junit:
         proofs.junit(results, junit)

@@ -24,7 +24,7 @@ LAYERS = (
     {"lake", "locking"},
     {"context", "finding", "sources", "ledger", "ingest", "figures", "progress", "replaying"},
     # Views of records and checks of content, which need no Spark.
-    {"events", "expectations", "proofs", "realcheck", "checking", "explaining", "scaffold", "coverage"},
+    {"events", "expectations", "proofs", "conformance", "realcheck", "checking", "explaining", "scaffold", "coverage"},
     {"analytics", "correlate", "rows", "wording", "alerts", "raising", "alerting", "quality", "report", "export", "sinks"},
     {"run", "terminal", "stopping"},
     {"authoring", "tuning"},

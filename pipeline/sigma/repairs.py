@@ -7,6 +7,7 @@ backends of the exports allow pySigma 2, what that has put right itself (operato
 from __future__ import annotations
 
 import re
+import warnings
 from base64 import b64encode
 from itertools import product
 from typing import Any
@@ -132,6 +133,8 @@ def _register() -> None:
     modifier_mapping.update(own)
     reverse_modifier_mapping.update({modifier.__name__: name for name, modifier in own.items() if name != "utf16le"})
     type_map.update({int: ExactNumber, float: ExactNumber})
+    # pySigma tries regexes by Python's `re`, which warns of what a later Python might read otherwise
+    warnings.filterwarnings("ignore", "Possible (nested set|set)", FutureWarning, r"sigma\.types")
     # pySigma reads a selection named `notable` as `not able`: operators must be words of their own
     joins = ((conditions.ConditionNOT, "not", 1, OpAssoc.RIGHT), (conditions.ConditionAND, "and", 2, OpAssoc.LEFT),
              (conditions.ConditionOR, "or", 2, OpAssoc.LEFT))
