@@ -166,9 +166,9 @@ class Lake:
         self.committing = False
         system.delete_file(note)
 
-    def recover(self) -> set[date]:
+    def recover(self) -> list[Batch]:
         """Finish the batches that an interrupted run left half committed and, in a local lake, remove files that it wrote for nothing
-        (in another the run might still be alive). Returns the days whose hits it may not have made alerts of.
+        (in another the run might still be alive). Returns what such runs have added to the tables: alerts of it may be missing.
         """
         system, folder = self._commits()
         notes = [note.path for note in system.get_file_info(pafs.FileSelector(folder, allow_not_found=True))]
@@ -178,12 +178,13 @@ class Lake:
                     self._apply(Batch(**json.loads(file.read())))
             if not note.endswith(RUNNING):
                 system.delete_file(note)
-        days: set[date] = set()
+        unfinished = []
         for run in (Path(note).name.removesuffix(RUNNING) for note in notes if note.endswith(RUNNING)):
-            days |= {date.fromisoformat(day) for day in self._written("hits", run).values()}
+            written = Batch(run, {table: self._written(table, run) for table in TABLES}, {})
+            unfinished.append(written)
             if "://" not in self.url:
-                self.discard({table: self._unused(table, run) for table in TABLES})
-        return days
+                self.discard({table: self._unused(table, run, written) for table in TABLES})
+        return unfinished
 
     def discard(self, paths: Mapping[str, Iterable[str]]) -> None:
         """Remove files (paths within each table) that are part of no table."""
@@ -195,15 +196,14 @@ class Lake:
     def _commits(self) -> tuple[pafs.FileSystem, str]:
         return filesystem(f"{worker_url(self.url)}/{COMMITS}")
 
-    def _written(self, table: str, run: str) -> dict[str, str]:
-        """The files of a table that a run wrote: path within the table and day."""
+    def _written(self, table: str, run: str) -> list[Action]:
+        """The files of a table that a run wrote, as `add` actions."""
         files = DataFrame(self._transaction(table).snapshot().allFiles().toDF(), self.spark)
-        own = files.where(F.col("path").contains(f"{run}-")).select("path", F.col("partitionValues")["date"])
-        return {unquote(path): day for path, day in own.collect()}
+        own = files.where(F.col("path").contains(f"{run}-")).select("path", "partitionValues", "stats")
+        return [row.asDict() for row in own.collect()]
 
-    def _unused(self, table: str, run: str) -> list[str]:
-        root = Path(self.path(table))
-        used = self._written(table, run)
+    def _unused(self, table: str, run: str, written: Batch) -> list[str]:
+        root, used = Path(self.path(table)), {unquote(add["path"]) for add in written.adds[table]}
         return [path for file in root.rglob(f"{run}-*.parquet") if (path := str(file.relative_to(root))) not in used]
 
     def _apply(self, batch: Batch) -> None:

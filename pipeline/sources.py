@@ -97,6 +97,18 @@ def pack(pieces: Iterable[Piece], range_bytes: int) -> list[list[Piece]]:
     return tasks
 
 
+def batches(pieces: Iterable[Piece], most: int) -> Iterator[list[Piece]]:
+    """Pieces of whole files as batches, up to `most` bytes together: what is read between two commits."""
+    batch: list[Piece] = []
+    for piece in pieces:
+        if batch and sum(p.bytes for p in batch) + piece.bytes > most:
+            yield batch
+            batch = []
+        batch.append(piece)
+    if batch:
+        yield batch
+
+
 def open_piece(piece: Piece) -> tuple[FileInfo, OpenFile]:
     """The file of a piece as it was when discovered: bytes written to it since are left for the next run."""
     info = replace(files.describe(piece.path), size=piece.size)
