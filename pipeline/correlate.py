@@ -37,11 +37,18 @@ def findings(hits: DataFrame, correlations: Sequence[Correlation], horizon: date
     found: list[pl.DataFrame] = []
     for level in judge.levels(correlations):
         rows = grouped(hits, level)
-        if found:
-            inner = judge.members(pl.concat([judge.as_hits(f, correlations) for f in found], how="diagonal"), level)
+        inner = _inner(found, correlations, level)
+        if inner.height:  # Spark makes no frame of an Arrow table without a chunk
             rows = rows.unionByName(hits.sparkSession.createDataFrame(_arrow(inner), MEMBERS_DDL))
         found.append(_collect(judged(rows, level, until)))
     return judge.unfold(pl.concat(found)) if found else pl.DataFrame(schema=judge.FINDINGS)
+
+
+def _inner(found: Sequence[pl.DataFrame], correlations: Sequence[Correlation], level: Sequence[Correlation]) -> pl.DataFrame:
+    """Findings of the levels before as members of the groups of this one."""
+    if not found:
+        return pl.DataFrame(schema=judge.MEMBERS)
+    return judge.members(pl.concat([judge.as_hits(f, correlations) for f in found], how="diagonal"), level)
 
 
 def grouped(hits: DataFrame, level: Sequence[Correlation]) -> DataFrame:

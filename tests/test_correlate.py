@@ -74,6 +74,7 @@ def test_correlations_of_correlations(spark: SparkSession) -> None:
     found = correlate.findings(rows, chain, horizon).sort("correlation", "key", "first")
     assert set(found.get_column("correlation")) == {"c-burst", "c-spread", "c-then"}
     assert found.equals(in_memory(rows, chain, horizon))
+    assert correlate.findings(rows.limit(2), chain, horizon).is_empty(), "no burst to build upon"
     assert all(event.startswith("e") for event in found.get_column("events").explode())
 
 
