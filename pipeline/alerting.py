@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import polars as pl
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from . import correlate
@@ -42,8 +43,8 @@ def correlated(house: Lake, catalogue: Catalogue, days: set[date], watched: date
     newest = rows.agg(F.max(F.unix_micros("@timestamp"))).collect()[0][0]
     horizon = max(filter(None, (watched, newest and correlate.instant(newest))), default=datetime.now(UTC))
     found = correlate.findings(rows, catalogue.correlations, horizon)
-    behind = correlate.rows_of(rows, found, needed_fields(catalogue.correlations))
-    alerts = from_findings(found.to_dicts(), catalogue.correlations, behind)
+    behind = correlate.rows_of(rows, found, needed_fields(catalogue.alerting_correlations))
+    alerts = from_findings(found.to_dicts(), catalogue.alerting_correlations, behind)
     now = {alert.id for alert in alerts}
     gone = {old.id for old in raised if old.id not in now and first <= old.first.date() <= last and old.closes <= horizon}
     return Correlated(alerts, gone)
@@ -52,17 +53,17 @@ def correlated(house: Lake, catalogue: Catalogue, days: set[date], watched: date
 def raise_alerts(house: Lake, catalogue: Catalogue, days: set[date], found: Correlated, run: str) -> list[Alert]:
     """Alerts of the days that got hits (they may have grown) and of correlations, put into the table in place of what they were before."""
     wanted, alerting = needed_fields(catalogue.alerting), catalogue.alerting
-    alerts = [alert for day in sorted(days) for alert in from_hits(hits(house, day, alerting, wanted), alerting)]
+    alerts = [alert for day in sorted(days) for alert in from_hits(hits(house.read("hits"), day, alerting, wanted), alerting)]
     alerts += found.alerts
     _store(house, alerts, found.outdated, run)
     return alerts
 
 
-def hits(house: Lake, day: date, rules: Iterable[Rule], wanted: set[str]) -> Iterator[dict[str, Any]]:
+def hits(table: DataFrame, day: date, rules: Iterable[Rule], wanted: set[str]) -> Iterator[dict[str, Any]]:
     """Hits of some rules on one day as flat rows: rule_id, event_id and the wanted fields that are not null (each column costs Spark
     planning).
     """
-    rows = house.read("hits").where((F.col("date") == F.lit(day)) & F.col("rule_id").isin([rule.id for rule in rules]))
+    rows = table.where((F.col("date") == F.lit(day)) & F.col("rule_id").isin([rule.id for rule in rules]))
     leaves = [correlate.leaf(c.name).alias(c.name) for c in COLUMNS if c.name in wanted or c.name == "event.id"]
     for row in rows.select("rule_id", *leaves).toArrow().to_pylist():
         yield {name: value for name, value in row.items() if value is not None} | {"event_id": row["event.id"]}

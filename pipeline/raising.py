@@ -120,12 +120,14 @@ def from_findings(findings: Iterable[Row], correlations: Iterable[Correlation], 
                   exceptions: Exceptions | None = None) -> list[Alert]:
     """Alerts of correlations. `findings` are rows of judge.FINDINGS; `behind`: event id -> its hits, flat rows as for `from_hits`.
 
+    Findings of a correlation that is not among those given (it is a step of another, say) raise none.
     An exception that names a correlation silences an alert when it holds for every row of evidence, each with the fields of the group.
     """
     known = {correlation.id: correlation for correlation in correlations}
     alerts = []
     for found in findings:
-        correlation = known[found["correlation"]]
+        if (correlation := known.get(found["correlation"])) is None:
+            continue
         first, last, closes = (EPOCH + timedelta(microseconds=found[name]) for name in ("first", "last", "closes"))
         window = Window(group=dict(zip(correlation.group_by, found["group"], strict=True)), opens=first, closes=max(closes, last),
                         value=found["value"])

@@ -39,6 +39,12 @@ class Catalogue:
         silent = silenced(self.correlations)
         return tuple(rule for rule in self.rules if rule.id not in silent)
 
+    @property
+    def alerting_correlations(self) -> tuple[Correlation, ...]:
+        """The correlations that raise alerts of their own: one that is a step of another does so only if that says `generate: true`."""
+        silent = silenced(self.correlations)
+        return tuple(each for each in self.correlations if each.id not in silent)
+
 
 def load_catalogue(places: Places | None = None) -> Catalogue:
     """Every rule, correlation and filter of our folder and of others'; errors are collected."""

@@ -44,7 +44,7 @@ def without_spark(folder: Path) -> list[Alert]:
     for row in rows:
         behind.setdefault(row["event_id"], []).append(row)
     found = judge(pl.concat(frames, how="diagonal_relaxed"), catalogue.correlations, newest) if frames else pl.DataFrame()
-    return [*from_hits(rows, catalogue.alerting), *from_findings(found.to_dicts(), catalogue.correlations, behind)]
+    return [*from_hits(rows, catalogue.alerting), *from_findings(found.to_dicts(), catalogue.alerting_correlations, behind)]
 
 
 def hits(folder: Path, rules: Iterable[Rule]) -> tuple[list[dict[str, Any]], list[pl.DataFrame], int]:
