@@ -29,6 +29,7 @@ from .lake import Batch
 from .progress import Progress
 from .sigma.catalogue import Catalogue, load_catalogue
 from .sigma.compile import usable
+from .sigma.digest import digests
 
 
 @dataclass
@@ -126,6 +127,7 @@ def count(state: State) -> None:
     state.figures["quarantine"] = figures.quarantine(state.lake, state.id) if state.figures["run"]["quarantined"] else []
     state.figures["problems"] = [{"path": p.path, "reason": p.reason} for p in state.problems]
     state.figures["run"]["unchanged_files"] = state.unchanged
+    state.figures["rules"] = digests(state.catalogue.everything)  # which rules made the hits: a backtest looks for those that changed
 
 
 def check(state: State) -> None:
@@ -138,7 +140,7 @@ def check(state: State) -> None:
 def record(state: State) -> None:
     """Write the run down, and the report."""
     state.lake.commit(figures.run_batch(state.lake, state.id, state.started, state.figures))
-    state.report = write_report(state.lake, state.settings, state.settings.report_path, state.figures)
+    state.report = write_report(state.lake, state.settings, state.settings.report_path, state.figures, state.catalogue)
 
 
 Stage = Callable[[State], None]
@@ -239,7 +241,7 @@ def _kept(state: State) -> str:
     return f"{kept} kept in the lake; the next run {'finishes what was being committed' if state.lake.committing else 'goes on from there'}"
 
 
-def write_report(house: lake.Lake, settings: Settings, out: Path, numbers: dict[str, Any]) -> Path:
+def write_report(house: lake.Lake, settings: Settings, out: Path, numbers: dict[str, Any], catalogue: Catalogue) -> Path:
     """The HTML report of every alert that the lake holds (between `since` and `until`)."""
     from .report import render
 
@@ -247,7 +249,7 @@ def write_report(house: lake.Lake, settings: Settings, out: Path, numbers: dict[
         rows = [] if house.is_new("alerts") else house.read("alerts").select("alert").collect()
         alerts = [Alert.model_validate_json(row.alert) for row in rows]
     with session.clear_errors(str(out)):
-        return render([a for a in alerts if _wanted(a, settings)], numbers, out)
+        return render([a for a in alerts if _wanted(a, settings)], numbers, out, catalogue.everything)
 
 
 def report(settings: Settings, output: Path, spark: SparkSession | None = None) -> Path:
@@ -259,7 +261,8 @@ def report(settings: Settings, output: Path, spark: SparkSession | None = None) 
             runs = [orjson.loads(row.figures) for row in house.read("runs").orderBy("started").collect()]
         if not runs:
             raise LakeError("the lake holds no run", settings.lake_url)
-        return write_report(house, settings, output, next((r for r in reversed(runs) if r["run"]["lines"]), runs[-1]))
+        newest = next((r for r in reversed(runs) if r["run"]["lines"]), runs[-1])
+        return write_report(house, settings, output, newest, load_catalogue())
     finally:
         if spark is None:
             session.stop(own)
