@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
+
 from .errors import LakeError
 from .kernel.files import filesystem
 from .lake import worker_url
@@ -26,8 +28,10 @@ def held(url: str) -> Iterator[None]:
     Raises LakeError where another process holds it, and where the folder cannot be made or written to.
     """
     if "://" in url:
-        with clear_errors(url):
-            filesystem(worker_url(url))  # a scheme that nobody knows is told before Spark starts
+        try:
+            filesystem(worker_url(url))
+        except (pa.ArrowInvalid, OSError) as error:  # a scheme that nobody knows, told before Spark starts
+            raise LakeError(str(error), url) from error
         yield
         return
     if Path(url).is_file():

@@ -13,7 +13,6 @@ from pathlib import Path
 from subprocess import TimeoutExpired
 from typing import IO
 
-import pyarrow as pa
 from delta import configure_spark_with_delta_pip
 from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pyspark import SparkConf, SparkContext
@@ -113,10 +112,9 @@ def clear_errors(where: str) -> Iterator[None]:
     """What a disk, Spark or Java refuses becomes a LakeError of one line; mistakes of our own code in the driver stay what they are."""
     try:
         yield
-    except (OSError, pa.ArrowInvalid, pa.ArrowNotImplementedError, PySparkException, Py4JError) as error:
+    except (OSError, PySparkException, Py4JError) as error:
         said = cause(str(error))
-        in_spark = isinstance(error, PySparkException | Py4JError)
-        raise LakeError(said, where, hint=MAKE_SPACE if FULL in said else SEE_LOG if in_spark else None) from error
+        raise LakeError(said, where, hint=MAKE_SPACE if FULL in said else None if isinstance(error, OSError) else SEE_LOG) from error
 
 
 def cause(text: str) -> str:

@@ -69,8 +69,8 @@ FILES: dict[str, tuple[bytes, int, str | None]] = {
 }
 # What is wrong with the file system and not with the bytes.
 ODD: dict[str, tuple[Callable[[Path], object], str]] = {
-    "locked.log": (lambda path: (path.write_text(text("locked")), path.chmod(0)), "Permission denied"),
-    "locked": (lambda path: (path.mkdir(), (path / "x.log").write_text(text("locked folder")), path.chmod(0)), "Permission denied"),
+    "locked.log": (lambda path: [path.touch(), path.chmod(0)], "Permission denied"),  # type: ignore[func-returns-value]
+    "locked": (lambda path: path.mkdir(mode=0), "Permission denied"),
     "memory.log": (lambda path: path.symlink_to("/proc/self/mem"), "Input/output error"),  # opens, and fails at the first read
     "pipe.log": (os.mkfifo, "neither a file nor a folder"),
     "circle.log": (lambda path: path.symlink_to(path.name), "Too many levels of symbolic links"),
@@ -221,7 +221,7 @@ def test_parse_leaves_wrong_rules_out(checkout: Path, tmp_path: Path) -> None:
     ([ROOT / "sample_logs", "--parser", "nothing"], "unknown parser 'nothing'"),
 ])
 def test_what_cannot_work_is_one_line_before_spark_starts(tmp_path: Path, args: list[str | Path], message: str) -> None:
-    lake = [] if "--lake" in args else ["--lake", tmp_path / "lake"]
+    lake: list[str | Path] = [] if "--lake" in args else ["--lake", tmp_path / "lake"]
     done = hypervigil("run", *args, *lake, JAVA_HOME="/nonexistent", PATH="/usr/bin:/bin")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
     assert message in done.stderr and "Spark does not start" not in done.stderr
