@@ -81,7 +81,9 @@ def read_model(path: Path, model: type[M]) -> M:
         return model.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
-        raise ContentError(f"{'.'.join(str(p) for p in first['loc'])}: {first['msg']}", path, line_of(path, first["loc"])) from None
+        keys = tuple(key for key in first["loc"] if "[" not in str(key))  # pydantic adds the kind of value that it tried
+        message = first["msg"].removeprefix("Value error, ")
+        raise ContentError(f"{'.'.join(map(str, keys))}: {message}", path, line_of(path, keys)) from None
 
 
 def line_of(path: Path, keys: tuple[int | str, ...]) -> int | None:

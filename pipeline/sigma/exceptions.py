@@ -16,7 +16,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
@@ -162,11 +162,12 @@ def _compiled(path: Path, number: int, entry: Entry, known: Mapping[str, Rule | 
     document = _as_rule(path, number, entry)
     try:
         rule, errors = read_rule(lists.expanded(document))
+        errors = errors or (check_rule(rule) if rule else [])
     except ContentError as error:
-        return None, [error]
-    errors = errors or (check_rule(rule) if rule else [])
+        rule, errors = None, [error]
     if rule is None or errors:
-        return None, errors
+        name = str(document.data["title"])
+        return None, [replace(error, message=error.message.replace(f"rule {name!r}", name, 1)) for error in errors]
     return UserException(entry, known[entry.rule].id, compile_rule(rule), path, line), []
 
 

@@ -3,16 +3,20 @@
 A map is a file of data:
 
     logsource: {product: linux, category: process_creation}    # the rules it is for: theirs has all of these
-    datasets: [linux.auditd, vmware.esxi]                      # where we have such events; default: the rule's own log source
+    datasets: [vmware.esxi]                                    # where we have such events; default: the rule's own log source
     when: {event.category: process, event.type: start}         # and which events of those they are
-    fields: {Image: process.executable, CommandLine: process.command_line}
+    fields:
+      CommandLine: process.command_line
+      Image: {program_of: process.command_line}                # the first word of a command, where the record has no path of the program
 
-Several may be for one rule: the more particular one wins, field by field; of two alike a user's map wins over ours. A field that no
-map names is taken for one of ours.
+Of the maps for a rule those with the most particular log source count. Several of them are alternatives: the rule is about the events of
+each, and a map that lacks one of its fields is no alternative. A user's map replaces ours for the same log source and datasets. A field
+that no map names is taken for one of ours.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -24,8 +28,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 from .. import content
 from ..errors import ContentError
 from ..schema import BY_NAME
-from .documents import Document
-from .rewrite import narrowed, rewrite
+from .documents import Document, KeyPath
+from .rewrite import NOT_SELECTIONS, narrowed, pairs_of, renamed, rewrite
 
 SOURCE = "_log_source"  # the selection that a map adds
 
@@ -40,65 +44,124 @@ def _ours(name: str) -> str:
 OurField = Annotated[str, AfterValidator(_ours)]
 
 
-class FieldMap(BaseModel):
-    """One file."""
-
+class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Program(_Strict):
+    """The program that a command runs: its first word."""
+
+    program_of: OurField
+
+    def pair(self, modifiers: list[str], value: Any) -> tuple[str, Any]:
+        """Key and value that ask the first word of a command what was asked of the path of a program."""
+        if value is None or "re" in modifiers:
+            return "|".join([self.program_of, *modifiers]), value
+        kind = next((modifier for modifier in modifiers if modifier in ("contains", "startswith", "endswith")), "equals")
+        values = [_first_word(kind, str(each)) for each in (value if isinstance(value, list) else [value])]
+        kept = [modifier for modifier in modifiers if modifier in ("all", "neq")]
+        return "|".join([self.program_of, "re", *([] if "cased" in modifiers else ["i"]), *kept]), values
+
+
+def _first_word(kind: str, path: str) -> str:
+    """A regex for a command. A program may be called by its name alone, so what is or ends in `/esxcli` is also just `esxcli`."""
+    text = re.escape(path).replace(r"\*", r"\S*").replace(r"\?", r"\S")
+    anything = "" if kind in ("equals", "startswith") else r"\S*"
+    if kind in ("contains", "startswith"):
+        return f"^{anything}{text}"
+    folder, slash, name = text.rpartition("/")
+    place = f"(?:{anything}{folder}/)?" if slash else anything
+    return rf"^{place}{name}(?:\s|$)"
+
+
+class FieldMap(_Strict):
+    """One file."""
 
     title: str = ""
     taxonomy: str = "sigma"
     logsource: dict[Literal["product", "category", "service"], str]
     datasets: tuple[str, ...] = ()
     when: dict[OurField, str | int | list[str | int]] = {}
-    fields: dict[str, OurField] = {}
+    fields: dict[str, OurField | Program] = {}
 
     @property
     def selection(self) -> dict[str, Any]:
         """What an event must be for the rules to be about it."""
         return ({"event.dataset": list(self.datasets)} if self.datasets else {}) | dict(self.when)
 
+    def is_for(self, rule: Mapping[str, Any]) -> bool:
+        """Whether a rule, as written, is of the map's taxonomy and log source."""
+        source = rule.get("logsource")
+        return isinstance(source, dict) and self.logsource.items() <= source.items() and self.taxonomy == rule.get("taxonomy", "sigma")
+
+    def covers(self, names: set[str]) -> bool:
+        """Whether every field is mapped, or one of ours."""
+        return names <= self.fields.keys() | BY_NAME.keys()
+
+    def mapped(self, document: Document) -> Document:
+        """The document with our fields in place of theirs, about the events of this map only."""
+        found = rewrite(document, self._pair)
+        return narrowed(found, {SOURCE: self.selection}, SOURCE, {} if self.datasets else None) if self.selection else found
+
+    def _pair(self, _: KeyPath, key: str, value: Any) -> tuple[str, Any]:
+        name, *modifiers = key.split("|")
+        target = self.fields.get(name, name)
+        if isinstance(target, Program):
+            return target.pair(modifiers, value)
+        if "fieldref" in modifiers:
+            value = [self._plain(each) for each in value] if isinstance(value, list) else self._plain(value)
+        return "|".join([target, *modifiers]), value
+
+    def _plain(self, name: Any) -> Any:
+        target = self.fields.get(str(name), name)
+        return target.program_of if isinstance(target, Program) else target
+
 
 @dataclass(frozen=True)
 class FieldMaps:
-    """All maps, those that win last, and what is wrong with the files."""
+    """All maps, and what is wrong with the files."""
 
-    maps: tuple[tuple[Path, FieldMap], ...] = ()
+    maps: tuple[FieldMap, ...] = ()
     errors: tuple[ContentError, ...] = ()
 
     def mapped(self, document: Document) -> Document:
-        """The document with our fields in place of theirs. Raises ContentError when two of theirs become one."""
-        mine = [each for _, each in self.maps if _is_for(each, document.written)]
-        if not mine:
-            return document
-        fields = {theirs: ours for each in mine for theirs, ours in each.fields.items()}
-        found = rewrite(document, lambda keys, key, value: _pair(fields, key, value))
-        selection = next((each.selection for each in reversed(mine) if each.selection), {})
-        if not selection:
-            return found
-        anywhere: Mapping[str, str] | None = {} if "event.dataset" in selection else None
-        return narrowed(found, {SOURCE: selection}, SOURCE, anywhere)
+        """The document as our events have it. Raises ContentError when two of its fields become one."""
+        found = [each for each in self.maps if each.is_for(document.written)]
+        closest = max((len(each.logsource) for each in found), default=0)
+        found = [each for each in found if len(each.logsource) == closest]
+        names = {key.split("|")[0] for key, _ in pairs_of(document)} - {""}
+        able = [each for each in found if each.covers(names)] or found[:1]
+        return _alternatives(document, [each.mapped(document) for each in able]) if able else document
 
 
-def _is_for(each: FieldMap, rule: Mapping[str, Any]) -> bool:
-    source = rule.get("logsource")
-    return isinstance(source, dict) and each.logsource.items() <= source.items() and each.taxonomy == rule.get("taxonomy", "sigma")
-
-
-def _pair(fields: Mapping[str, str], key: str, value: Any) -> tuple[str, Any]:
-    name, *modifiers = key.split("|")
-    if "fieldref" in modifiers:
-        value = [fields.get(str(each), each) for each in value] if isinstance(value, list) else fields.get(str(value), value)
-    return "|".join([fields.get(name, name), *modifiers]), value
+def _alternatives(document: Document, readings: list[Document]) -> Document:
+    """One rule that is any of some readings of it."""
+    if len(readings) == 1:
+        return readings[0]
+    detection: dict[str, Any] = {}
+    lines = {keys: line for keys, line in document.lines.items() if keys[:1] != ("detection",) or len(keys) == 1}
+    conditions = []
+    for number, reading in enumerate(readings):
+        prefix, body = f"map{number}_", reading.data["detection"]
+        detection |= {prefix + name: value for name, value in body.items() if name not in NOT_SELECTIONS}
+        lines |= {("detection", prefix + str(keys[1]), *keys[2:]): line for keys, line in reading.lines.items()
+                  if keys[:1] == ("detection",) and len(keys) > 1}
+        written = body.get("condition")
+        conditions += [renamed(str(each), prefix) for each in (written if isinstance(written, list) else [written])]
+    together = detection | {"condition": " or ".join(f"({each})" for each in conditions)}
+    everywhere = {} if any(reading.logsource == {} for reading in readings) else document.logsource
+    return document.changed(document.data | {"detection": together}, lines, everywhere)
 
 
 def read_field_maps(ours: Path, users: Iterable[Path]) -> FieldMaps:
-    """The maps of our folder and those that users name (files or folders)."""
-    found: list[tuple[Path, FieldMap]] = []
+    """The maps of our folder and those that users name (files or folders); a later one for the same events replaces an earlier one."""
+    found: dict[tuple[Any, ...], FieldMap] = {}
     errors: list[ContentError] = []
     for place in (ours, *users):
         for path in sorted(place.glob("*.yml")) if place.is_dir() else [place] if place.exists() else []:
             try:
-                found.append((path, content.read_model(path, FieldMap)))
+                each = content.read_model(path, FieldMap)
+                found[each.taxonomy, tuple(sorted(each.logsource.items())), each.datasets] = each
             except ContentError as error:
                 errors.append(error)
-    return FieldMaps(tuple(sorted(found, key=lambda each: len(each[1].logsource))), tuple(errors))
+    return FieldMaps(tuple(found.values()), tuple(errors))

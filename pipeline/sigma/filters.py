@@ -20,12 +20,10 @@ from ..errors import ContentError
 from .compile import check_rule
 from .documents import Document
 from .load import Rule, read_rule
-from .rewrite import NOT_SELECTIONS, narrowed
+from .rewrite import NOT_SELECTIONS, narrowed, renamed
 
 SPECIFICATION = "see https://sigmahq.io/docs/meta/filters.html"
 ANY = "any"
-_WORDS = {"and", "or", "not", "of", "all", "any", "1"}
-_TOKEN = re.compile(r"[\w*-]+")
 _OWN_PATTERN = re.compile(r"\b(1|any|all)\s+of\s+(_[\w*-]*)")
 
 
@@ -121,7 +119,7 @@ def _filtered(rule: Rule, filters: Iterable[Filter]) -> Rule:
         prefix = f"_filter{number}_"  # `them` and `x_*` of a rule do not mean names that begin with _
         body = each.body.document.data["detection"]
         selections = {prefix + name: value for name, value in body.items() if name not in NOT_SELECTIONS}
-        document = narrowed(document, selections, _renamed(body["condition"], prefix))
+        document = narrowed(document, selections, renamed(body["condition"], prefix))
     return replace(rule, sigma=SigmaRule.from_dict(document.data), filters=tuple(each.document for each in filters))
 
 
@@ -138,13 +136,3 @@ def _spelt_out(document: Document) -> Document:
     condition = conditions if isinstance(written, list) else conditions[0]
     return document if condition == written else document.changed(
         document.data | {"detection": detection | {"condition": condition}}, document.lines)
-
-
-def _renamed(condition: str, prefix: str) -> str:
-    """The condition with every selection under its new name."""
-
-    def token(found: re.Match[str]) -> str:
-        word = found[0]
-        return word if word.lower() in _WORDS else f"{prefix}*" if word == "them" else prefix + word
-
-    return _TOKEN.sub(token, condition)

@@ -63,7 +63,8 @@ def column_of(place: Place, name: str) -> Column:
     """The schema column of a field; fails with the nearest name if there is none."""
     if name not in BY_NAME:
         near = get_close_matches(name, BY_NAME, 1)
-        place.fail(f"unknown field {name!r}", f"did you mean {near[0]}?" if near else "fields are listed in pipeline/schema.py")
+        known = f"did you mean {near[0]}?" if near else "fields are listed in pipeline/schema.py"
+        place.fail(f"unknown field {name!r}", f"{known}; --field-map names others" if place.rule.document.foreign else known)
     return BY_NAME[name]
 
 
