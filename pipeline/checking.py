@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from . import content
+from .checking_rules import Checked, check_rules
+from .config import Settings
 from .errors import ContentError
+from .kernel.facts import read_facts
 from .kernel.spec import ParserSpec, load_parser
-from .sigma.lint import lint_folder
-from .sigma.load import load_rules
 
 
-def check_content() -> tuple[list[ContentError], dict[str, int]]:
-    """All problems of the content folders, and how much was checked (parsers, forms, rules)."""
+def check_content(settings: Settings | None = None, lock: bool = False) -> Checked:
+    """All problems of the content folders and of what a user adds to them; `lock`: write detections.lock anew."""
     problems: list[ContentError] = []
     specs: list[ParserSpec] = []
     for path in sorted(content.folder("parsers").glob("*/parser.yml")):
@@ -22,9 +24,10 @@ def check_content() -> tuple[list[ContentError], dict[str, int]]:
             problems.append(error)
     for spec in specs:
         problems += check_parser(spec)
-    problems += lint_folder()
+    problems += check_facts(content.folder("parsers") / "facts.csv", specs)
+    rules = check_rules(settings or Settings(), lock)
     forms = sum(len(stage.forms) for spec in specs for stage in spec.stages)
-    return problems, {"parsers": len(specs), "forms": forms, "rules": len(load_rules().rules)}
+    return Checked([*problems, *rules.problems], rules.warnings, {"parsers": len(specs), "forms": forms} | rules.counts)
 
 
 def check_parser(spec: ParserSpec) -> list[ContentError]:
@@ -50,6 +53,23 @@ def check_parser(spec: ParserSpec) -> list[ContentError]:
         if not _expected(p).exists()
     ]
     return problems
+
+
+def check_facts(path: Path, specs: list[ParserSpec]) -> list[ContentError]:
+    """The table of facts reads well, and each of its actions is one that a parser or its tables name: a typing error would never meet."""
+    if not path.exists():
+        return []
+    try:
+        facts = read_facts(path)
+    except ContentError as error:
+        return [error]
+    texts = [file.read_text(encoding="utf-8") for spec in specs for file in (spec.folder / "parser.yml", *spec.folder.glob("tables/*.csv"))]
+    known = {word for text in texts for word in re.split(r"[^\w.-]+", text)}
+    return [
+        ContentError(f"no parser gives event.action {action!r}", path, line, "see event.action in `hypervigil parse FILE`")
+        for line, action in enumerate(facts, 2)
+        if action not in known
+    ]
 
 
 def _expected(sample: Path) -> Path:

@@ -14,6 +14,7 @@ from ..sigma.load import Rule
 from . import detector, files, framing, gate
 from .decode import decode
 from .detect import Detector
+from .facts import load_facts
 from .files import FileInfo, OpenFile
 from .framing import RecordRules
 from .json_records import is_ndjson, split_json
@@ -61,6 +62,7 @@ class Engine:
 
     def __init__(self, parsers: Mapping[str, ParserSpec] | None = None) -> None:
         self.parsers = dict(load_parsers() if parsers is None else parsers)
+        self.facts = load_facts()
 
     def spec(self, name: str) -> ParserSpec:
         """A parser by id. Raises ContentError for an unknown one."""
@@ -147,7 +149,7 @@ class Engine:
         decoded = decoded.sort("_row")
         carried = decoded.select(n for n in CARRIED if n in decoded.columns)
         parsed = run_stages(decoded.drop(carried.columns), spec).hstack(carried)
-        events = normalise(parsed, spec, info.reference)
+        events = normalise(parsed, spec, info.reference, self.facts)
         unparsed = pl.concat_list(c("tags").fill_null([]), pl.lit(["unparsed"]))
         tags = c("tags") if events.get_column("_recognised").all() else pl.when(c("_recognised")).then(c("tags")).otherwise(unparsed)
         events = events.with_columns(

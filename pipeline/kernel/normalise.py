@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from ..schema import BY_NAME, ECS_VERSION, Column, arrow_schema, tree
+from .facts import Fact, with_fact_ids
 from .ops import constant
 from .patterns import IPV6
 from .scatter import Patches
@@ -34,7 +35,7 @@ _TYPES: dict[str, Any] = {
 }
 
 
-def normalise(events: pl.DataFrame, spec: ParserSpec, reference: datetime) -> pl.DataFrame:
+def normalise(events: pl.DataFrame, spec: ParserSpec, reference: datetime, facts: dict[str, Fact]) -> pl.DataFrame:
     """Typed ECS columns from the text that the stages left. Scratch columns (`_x`) are dropped, but for the kernel's own."""
     events = _times(events, spec.timezone, reference)
     events = _users(_addresses(_syslog(events)))
@@ -46,7 +47,7 @@ def normalise(events: pl.DataFrame, spec: ParserSpec, reference: datetime) -> pl
         *(constant(v).cast(dtype(BY_NAME[k])).alias(k) for k, v in missing.items()),
         *(c(k).fill_null(constant(v)).alias(k) for k, v in partial.items()),
     )
-    return _related(events)
+    return _related(with_fact_ids(events, facts))
 
 
 def _times(events: pl.DataFrame, timezone: str, reference: datetime) -> pl.DataFrame:
