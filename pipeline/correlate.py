@@ -22,7 +22,8 @@ from .sigma.correlations import Correlation
 
 MICROSECOND = timedelta(microseconds=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_DDL = {pl.String: "STRING", pl.Int64: "BIGINT", pl.Float64: "DOUBLE", pl.List(pl.String): "ARRAY<STRING>"}
+_DDL = {pl.String: "STRING", pl.Int64: "BIGINT", pl.Float64: "DOUBLE", pl.List(pl.String): "ARRAY<STRING>",
+        pl.List(pl.Int64): "ARRAY<BIGINT>"}
 MEMBERS_DDL = ", ".join(f"`{name}` {_DDL[dtype]}" for name, dtype in judge.MEMBERS.items())
 FINDINGS_DDL = ", ".join(f"`{name}` {_DDL[dtype]}" for name, dtype in judge.FINDINGS.items())
 
@@ -34,21 +35,14 @@ def findings(hits: DataFrame, correlations: Sequence[Correlation], horizon: date
     the sources were watched.
     """
     until = (horizon - EPOCH) // MICROSECOND
-    found: list[pl.DataFrame] = []
+    found = pl.DataFrame(schema=judge.FINDINGS)
     for level in judge.levels(correlations):
         rows = grouped(hits, level)
-        inner = _inner(found, correlations, level)
+        inner = judge.members(judge.as_hits(found, correlations), level)
         if inner.height:  # Spark makes no frame of an Arrow table without a chunk
             rows = rows.unionByName(hits.sparkSession.createDataFrame(_arrow(inner), MEMBERS_DDL))
-        found.append(_collect(judged(rows, level, until)))
-    return judge.unfold(pl.concat(found)) if found else pl.DataFrame(schema=judge.FINDINGS)
-
-
-def _inner(found: Sequence[pl.DataFrame], correlations: Sequence[Correlation], level: Sequence[Correlation]) -> pl.DataFrame:
-    """Findings of the levels before as members of the groups of this one."""
-    if not found:
-        return pl.DataFrame(schema=judge.MEMBERS)
-    return judge.members(pl.concat([judge.as_hits(f, correlations) for f in found], how="diagonal"), level)
+        found = pl.concat([found, judge.unfold(_collect(judged(rows, level, until)), found)])
+    return found
 
 
 def grouped(hits: DataFrame, level: Sequence[Correlation]) -> DataFrame:
@@ -133,7 +127,8 @@ def _polars(batches: Sequence[pa.RecordBatch]) -> pl.DataFrame:
 def _arrow(frame: pl.DataFrame) -> Any:
     """An Arrow table as Spark takes it: plain strings and lists."""
     table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
-    plain = {pl.String: pa.string(), pl.Int64: pa.int64(), pl.Float64: pa.float64(), pl.List(pl.String): pa.list_(pa.string())}
+    plain = {pl.String: pa.string(), pl.Int64: pa.int64(), pl.Float64: pa.float64(), pl.List(pl.String): pa.list_(pa.string()),
+             pl.List(pl.Int64): pa.list_(pa.int64())}
     return table.cast(pa.schema([(name, plain[dtype]) for name, dtype in frame.schema.items()]))
 
 

@@ -3,6 +3,9 @@
 `members` says which hit belongs to which group of which correlation; `evaluate` judges all groups of all correlations given to it.
 Group keys and counted values are compared without regard to case, as Sigma compares strings; a hit that lacks a field of the group
 belongs to none.
+
+A finding is in turn a hit for the correlations that refer to it (`as_hits`): at each time at which it is true, with the fields of its
+group, and with the fields of the events behind it that those correlations read.
 """
 
 from __future__ import annotations
@@ -13,8 +16,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from .conditions import Fulfilled, Rows, fulfilled
 from .sigma.correlations import NUMERIC, Correlation, Threshold
-from .windows import Flags, Floats, Ints, Series, Windows, episodes, within
+from .windows import Ints, Series, episodes
 
 c = pl.col
 SEPARATOR = "\x1f"
@@ -23,18 +27,20 @@ MAX_EVENTS = 20
 FACT_SECONDS = 10
 CHANNEL = ("event.dataset", "process.name", "event.provider")  # tells the logs of a host apart
 MEMBERS: dict[str, Any] = {
-    "correlation": pl.String, "key": pl.String, "group": pl.List(pl.String), "time": pl.Int64, "slot": pl.Int64, "event": pl.String,
-    "fact": pl.String, "channel": pl.String, "value": pl.String, "number": pl.Float64}
+    "correlation": pl.String, "key": pl.String, "group": pl.List(pl.String), "time": pl.Int64, "first": pl.Int64, "last": pl.Int64,
+    "slot": pl.Int64, "event": pl.String, "fact": pl.String, "channel": pl.String, "value": pl.String, "number": pl.Float64,
+    "carried": pl.List(pl.String)}
 FINDINGS: dict[str, Any] = {
     "correlation": pl.String, "key": pl.String, "group": pl.List(pl.String), "first": pl.Int64, "last": pl.Int64, "closes": pl.Int64,
-    "value": pl.Float64, "count": pl.Int64, "events": pl.List(pl.String)}
+    "value": pl.Float64, "count": pl.Int64, "events": pl.List(pl.String), "times": pl.List(pl.Int64), "carried": pl.List(pl.String)}
 
 
 def members(hits: pl.DataFrame, correlations: Iterable[Correlation]) -> pl.DataFrame:
     """Hits as members of groups: columns of MEMBERS.
 
     `hits` has `rule_id`, `time` (microseconds UTC), `event` (id), `fact` and `channel` (texts, may be null), and the flat fields that the
-    correlations read; absent columns are null. `slot` is the place of the rule in `Correlation.refers_to`.
+    correlations read; absent columns are null. `slot` is the place of the rule in `Correlation.refers_to`. `first` and `last` are the
+    times of the events behind a hit that is a finding, and `carried` (JSON) are the fields that correlations above read.
     """
     by_rule = {str(key): part for (key,), part in hits.partition_by("rule_id", as_dict=True).items()}
     parts = [_members(by_rule[rule], correlation, slot, rule)
@@ -61,19 +67,30 @@ def _members(hits: pl.DataFrame, correlation: Correlation, slot: int, rule: str)
         (pl.concat_str(group, separator=SEPARATOR).str.to_lowercase() if group else pl.lit("")).alias("key"),
         (pl.concat_list(group) if group else pl.lit([], pl.List(pl.String))).alias("group"),
         "time",
+        *(c(edge) if edge in hits.columns else c("time").alias(edge) for edge in ("first", "last")),
         pl.lit(slot, pl.Int64).alias("slot"),
         "event",
         "fact",
         "channel",
         (pl.concat_str(values, separator=SEPARATOR).str.to_lowercase() if values else pl.lit(None, pl.String)).alias("value"),
-        pl.when(number.is_finite()).then(number).alias("number"))
+        pl.when(number.is_finite()).then(number).alias("number"),
+        _carried(hits, correlation, rule).alias("carried"))
     return rows.filter(c("key").is_not_null()).cast(MEMBERS)  # type: ignore[arg-type]
 
 
 def _text(hits: pl.DataFrame, field: str) -> pl.Expr:
     if field not in hits.columns:
         return pl.lit(None, pl.String)
-    return c(field).list.join(", ") if isinstance(hits.schema[field], pl.List) else c(field).cast(pl.String)
+    if isinstance(hits.schema[field], pl.List):
+        return pl.when(c(field).list.len() > 0).then(c(field).list.join(", "))
+    return c(field).cast(pl.String)
+
+
+def _carried(hits: pl.DataFrame, correlation: Correlation, rule: str) -> pl.Expr:
+    if not correlation.carries:
+        return pl.lit([], pl.List(pl.String))
+    fields = (_text(hits, correlation.field_of(name, rule)).alias(name) for name in correlation.carries)
+    return pl.concat_list(pl.struct(fields).struct.json_encode())
 
 
 def evaluate(rows: pl.DataFrame, correlations: Iterable[Correlation], horizon: int) -> pl.DataFrame:
@@ -82,6 +99,7 @@ def evaluate(rows: pl.DataFrame, correlations: Iterable[Correlation], horizon: i
     `rows` are members (all of a group, in any order, repeated ones do no harm); `horizon` is the time (microseconds) up to which the data
     were watched: a window that reaches further is not judged by what it lacks. `first` and `last` are times of events, `closes` the end of
     the window; `events` holds at most MAX_EVENTS ids (the first of each rule, the last, then the earliest), `count` the true number.
+    `times` and `carried`, side by side, are when and with what a finding is a hit for other correlations.
     """
     parts = {str(key): part for (key,), part in rows.partition_by("correlation", as_dict=True).items()}
     found = [_evaluate(parts[correlation.id], correlation, horizon) for correlation in correlations if correlation.id in parts]
@@ -89,15 +107,45 @@ def evaluate(rows: pl.DataFrame, correlations: Iterable[Correlation], horizon: i
 
 
 def _evaluate(rows: pl.DataFrame, correlation: Correlation, horizon: int) -> pl.DataFrame:
-    rows = rows.unique(["key", "slot", "event"], keep="first").sort("key", "time", "slot", "event")
+    rows = _once(rows, ["key", "slot", "event", "time", "value", "number"], correlation).sort("key", "time", "slot", "event")
+    rows = rows.with_columns(_opens(correlation).alias("opens"))
     if correlation.type not in ("temporal", "temporal_ordered"):
-        rows = _one_per_fact(rows.unique(["key", "event", "value", "number"], keep="first", maintain_order=True))
-    rows = rows.with_columns((c("key").rle_id()).cast(pl.Int64).alias("number_of_group"))
-    series = Series(rows.get_column("number_of_group").to_numpy(), rows.get_column("time").to_numpy(), rows.get_column("slot").to_numpy(),
-                    correlation.span)
-    windows, fired, metric, counted = _judge(rows, series, correlation, horizon)
-    lowest = isinstance(correlation.condition, Threshold) and correlation.condition.only_upper
-    return _describe(rows.filter(pl.Series(counted)), rows, episodes(windows, fired, metric, lowest=lowest), correlation.id)
+        rows = _one_per_fact(_once(rows, ["key", "event", "value", "number"], correlation))
+    done = fulfilled(_arranged(rows, correlation), correlation, horizon)
+    lowest = isinstance(correlation.condition, Threshold) and correlation.waits
+    return _describe(rows, done, episodes(done.windows, done.metric, lowest=lowest), correlation)
+
+
+def _once(rows: pl.DataFrame, keys: list[str], correlation: Correlation) -> pl.DataFrame:
+    """The first of rows that are the same, with what all of them carry."""
+    first = rows.unique(keys, keep="first", maintain_order=True)
+    if not correlation.carries:
+        return first
+    carried = rows.group_by(keys).agg(c("carried").explode().unique(maintain_order=True))
+    return first.drop("carried").join(carried, on=keys, how="left", nulls_equal=True, maintain_order="left")
+
+
+def _opens(correlation: Correlation) -> pl.Expr:
+    """Whether the event is one from which on an absence is judged."""
+    opens = c("slot").is_in([correlation.refers_to.index(rule) for rule in correlation.known_from or correlation.rules])
+    return opens.any().over("key", "event") if correlation.known_from else opens
+
+
+def _arranged(rows: pl.DataFrame, correlation: Correlation) -> Rows:
+    """Rows sorted by group, time and slot as arrays."""
+    group = rows.get_column("key").rle_id().cast(pl.Int64).to_numpy()
+    slot = rows.get_column("slot").to_numpy()
+    slots = {rule: number for number, rule in enumerate(correlation.refers_to)}
+    number = rows.get_column("number").fill_null(float("nan")).to_numpy()
+    return Rows(Series(group, rows.get_column("time").to_numpy(), slot, correlation.span), slots,
+                np.isin(slot, [slots[rule] for rule in correlation.rules]), rows.get_column("opens").to_numpy(),
+                _codes(rows.get_column("event")), _codes(rows.get_column("value")), number)
+
+
+def _codes(values: pl.Series) -> Ints:
+    """Texts as numbers; null is -1."""
+    codes = values.rank("dense").cast(pl.Int64).fill_null(-1)
+    return codes.to_numpy()
 
 
 def _one_per_fact(rows: pl.DataFrame) -> pl.DataFrame:
@@ -112,98 +160,14 @@ def _one_per_fact(rows: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([rows.filter(c("fact").is_null()), once]).sort("key", "time", "slot", "event")
 
 
-# --- judging ------------------------------------------------------------------------------------------------------------------
-
-Judged = tuple[Windows, Flags, Floats, Flags]  # windows, which fired, what was counted in each, which rows are evidence
-
-
-def _judge(rows: pl.DataFrame, series: Series, correlation: Correlation, horizon: int) -> Judged:
-    slots = {rule: slot for slot, rule in enumerate(correlation.refers_to)}
-    own: Flags = np.isin(series.slot, [slots[rule] for rule in correlation.rules])
-    condition = correlation.condition
-    if not isinstance(condition, Threshold):
-        return _expression(rows, series, correlation, slots, horizon)
-    if correlation.type == "temporal_ordered":
-        return _ordered(rows, series, tuple(slots[rule] for rule in correlation.rules), own)
-    if condition.only_upper:
-        metric = _metric(rows.reverse(), series.flipped, own[::-1], correlation)[::-1]
-        anchors = ~own if correlation.known_from else own
-        fired = anchors & (series.leading.closes <= horizon) & within(np.nan_to_num(metric), condition.bounds)
-        return series.leading, fired, metric, np.ones_like(own)
-    metric = _metric(rows, series, own, correlation)
-    return series.trailing, own & within(metric, condition.bounds), metric, own
-
-
-def _metric(rows: pl.DataFrame, series: Series, own: Flags, correlation: Correlation) -> Floats:
-    """What is counted, in the trailing window of each row."""
-    condition, kind = correlation.threshold, correlation.type
-    if kind == "event_count":
-        return series.count(series.trailing, own).astype(np.float64)
-    if kind == "temporal":
-        return series.distinct(np.where(own, series.slot, -1)).astype(np.float64)
-    if kind == "value_count":
-        return series.distinct(np.where(own, _codes(rows.get_column("value")), -1)).astype(np.float64)
-    numbers = np.where(own, rows.get_column("number").fill_null(float("nan")).to_numpy(), np.nan)
-    if kind == "value_avg":
-        return series.mean(numbers)
-    if kind == "value_sum":
-        return np.where(series.count(series.trailing, ~np.isnan(numbers)) > 0, series.total(numbers), np.nan)
-    return series.quantile(numbers, (condition.percentile if kind == "value_percentile" else 50) / 100)
-
-
-def _codes(values: pl.Series) -> Ints:
-    """Texts as numbers; null is -1."""
-    codes = values.rank("dense").cast(pl.Int64).fill_null(-1)
-    return codes.to_numpy()
-
-
-def _ordered(rows: pl.DataFrame, series: Series, slots: tuple[int, ...], own: Flags) -> Judged:
-    start = series.chains(slots, _codes(rows.get_column("event")))
-    safe = np.maximum(start, 0)
-    fired = (start >= 0) & (series.time - series.time[safe] <= series.span)
-    return Windows(series.leading.first[safe], series.trailing.last, series.time), fired, np.full(series.time.size, float(len(slots))), own
-
-
-def _expression(rows: pl.DataFrame, series: Series, correlation: Correlation, slots: dict[str, int], horizon: int) -> Judged:
-    """`a and b`: in the window up to a row. With `not`, the window starts at a row of a rule that must be there, and must be complete."""
-    condition = correlation.condition
-    assert not isinstance(condition, Threshold)
-    wanted, unwanted = condition.rules(positive=True), condition.rules(positive=False)
-    windows = series.leading if unwanted else series.trailing
-    nowhere = np.zeros(series.time.size, dtype=bool)
-    present = series.present(windows)
-    holds = condition.holds({rule: present.get(slot, nowhere) for rule, slot in slots.items()})
-    evidence: Flags = np.isin(series.slot, [slots[rule] for rule in wanted])
-    anchors = np.isin(series.slot, [slots[rule] for rule in correlation.known_from]) if correlation.known_from else evidence
-    fired = holds & anchors
-    if unwanted:
-        fired &= windows.closes <= horizon
-    metric = np.sum([present.get(slots[rule], nowhere) for rule in wanted], axis=0) if wanted else nowhere
-    if correlation.type == "temporal_ordered":
-        order = tuple(slots[rule] for rule in correlation.rules if rule in wanted)
-        windows, in_order, _, _ = _ordered(rows, series, order, evidence)
-        ends = in_order & ~_unwanted_after(series, windows, {slots[rule] for rule in unwanted})
-        fired = ends & (series.time[windows.first] + series.span <= horizon if unwanted else ends)
-    return windows, fired, metric.astype(np.float64), evidence | anchors
-
-
-def _unwanted_after(series: Series, chains: Windows, unwanted: set[int]) -> Flags:
-    """Whether a row of an unwanted rule lies in the window that starts with a chain."""
-    if not unwanted:
-        return np.zeros(series.time.size, dtype=bool)
-    whole = Windows(chains.first, series.leading.last[chains.first], series.time)
-    return series.count(whole, np.isin(series.slot, list(unwanted))) > 0
-
-
 # --- findings -----------------------------------------------------------------------------------------------------------------
 
 
-def _describe(evidence: pl.DataFrame, rows: pl.DataFrame, found: pl.DataFrame, correlation: str) -> pl.DataFrame:
+def _describe(rows: pl.DataFrame, done: Fulfilled, found: pl.DataFrame, correlation: Correlation) -> pl.DataFrame:
     """Episodes (row ranges of `rows`) with their group, times and events. No row is in two episodes."""
     if found.is_empty():
         return pl.DataFrame(schema=FINDINGS)
-    numbered = rows.with_row_index("row").select("row", "key", "slot", "event")
-    mine = numbered.join(evidence.select("key", "slot", "event"), on=["key", "slot", "event"], how="semi", maintain_order="left")
+    mine = rows.with_row_index("row").filter(pl.Series(done.evidence))
     place = np.searchsorted(found.get_column("first").to_numpy(), mine.get_column("row").to_numpy(), side="right") - 1
     inside = (place >= 0) & (mine.get_column("row").to_numpy() <= found.get_column("last").to_numpy()[np.maximum(place, 0)])
     mine = mine.with_columns(pl.Series("episode", place)).filter(pl.Series(inside))
@@ -212,15 +176,26 @@ def _describe(evidence: pl.DataFrame, rows: pl.DataFrame, found: pl.DataFrame, c
         mine.filter(pl.int_range(pl.len()).over("episode") < MAX_EVENTS)])
     events = telling.unique(["episode", "event"], keep="first", maintain_order=True).group_by("episode", maintain_order=True).agg(
         c("event").head(MAX_EVENTS).alias("events"))
-    ends = mine.group_by("episode").agg(c("row").min().alias("from"), c("row").max().alias("to"), c("event").n_unique().alias("count"))
-    described = ends.join(events, on="episode").sort("episode")
-    start, end = rows[described.get_column("from")], rows[described.get_column("to")]
-    chosen = found[described.get_column("episode")]
-    return pl.DataFrame({
-        "correlation": pl.Series([correlation] * described.height, dtype=pl.String), "key": start.get_column("key"),
-        "group": start.get_column("group"), "first": start.get_column("time"), "last": end.get_column("time"),
-        "closes": chosen.get_column("closes"), "value": chosen.get_column("value"), "count": described.get_column("count"),
-        "events": described.get_column("events")}).cast(FINDINGS)  # type: ignore[arg-type]
+    whole = mine.group_by("episode").agg(
+        c("key", "group").first(), c("first").min(), c("last").max(), c("event").n_unique().alias("count"))
+    described = whole.join(events, on="episode").join(_occurrences(mine, done, correlation), on="episode").sort("episode")
+    ends = found[described.get_column("episode")].select("closes", "value")
+    return pl.concat([described, ends], how="horizontal").with_columns(pl.lit(correlation.id).alias("correlation")).select(
+        c(name).cast(dtype) for name, dtype in FINDINGS.items())
+
+
+def _occurrences(mine: pl.DataFrame, done: Fulfilled, correlation: Correlation) -> pl.DataFrame:
+    """Per episode when it is true, and with what: the earliest and the latest window that holds each row of evidence."""
+    if correlation.carries is None:
+        return mine.select("episode").unique().with_columns(times=pl.lit([], pl.List(pl.Int64)), carried=pl.lit([], pl.List(pl.String)))
+    windows = done.windows.where(np.lexsort((done.windows.last, done.windows.first)))
+    row = mine.get_column("row").to_numpy()
+    earliest = np.searchsorted(np.maximum.accumulate(windows.last), row, side="left")
+    latest = np.searchsorted(windows.first, row, side="right") - 1
+    latest = np.where(windows.last[latest] >= row, latest, earliest)
+    each = pl.concat([mine.select("episode", "carried", pl.Series("times", windows.closes[n])) for n in (earliest, latest)])
+    once = each.explode("carried", empty_as_null=True).with_columns(c("carried").fill_null("")).unique()
+    return once.sort("episode", "times", "carried").group_by("episode").agg("times", "carried")
 
 
 # --- correlations of correlations ---------------------------------------------------------------------------------------------
@@ -235,15 +210,18 @@ def levels(correlations: Sequence[Correlation]) -> list[list[Correlation]]:
 
 
 def as_hits(findings: pl.DataFrame, correlations: Iterable[Correlation]) -> pl.DataFrame:
-    """Findings as hits of their correlation, at the time their window closed, with the fields of their group."""
-    parts = []
+    """Findings as hits of their correlation, with the fields of their group and those of the events behind them."""
+    parts = [pl.DataFrame(schema={"rule_id": pl.String})]
     for correlation in correlations:
-        mine = findings.filter(c("correlation") == correlation.id)
-        parts.append(mine.select(
-            c("correlation").alias("rule_id"), c("closes").alias("time"), finding_id().alias("event"),
-            pl.lit(None, pl.String).alias("fact"), pl.lit(None, pl.String).alias("channel"),
-            *(c("group").list.get(number).alias(name) for number, name in enumerate(correlation.group_by))))
-    return pl.concat(parts, how="diagonal") if parts else pl.DataFrame(schema={"rule_id": pl.String})
+        if correlation.carries is not None:
+            mine = findings.filter(c("correlation") == correlation.id).explode("times", "carried")
+            fields = c("carried").str.json_decode(pl.Struct(dict.fromkeys(correlation.carries, pl.String)))
+            parts.append(mine.select(
+                c("correlation").alias("rule_id"), c("times").alias("time"), "first", "last", finding_id().alias("event"),
+                pl.lit(None, pl.String).alias("fact"), pl.lit(None, pl.String).alias("channel"),
+                *(c("group").list.get(number).alias(name) for number, name in enumerate(correlation.group_by)),
+                *(fields.struct.field(name) for name in correlation.carries)))
+    return pl.concat(parts, how="diagonal")
 
 
 def finding_id() -> pl.Expr:
@@ -251,26 +229,25 @@ def finding_id() -> pl.Expr:
     return pl.concat_str("correlation", "key", c("first").cast(pl.String), separator="|")
 
 
-def unfold(findings: pl.DataFrame) -> pl.DataFrame:
-    """Findings whose events are findings, with the events behind those; `count` becomes the number of the events."""
-    rows = findings.with_columns(finding_id().alias("id"))
-    inner = rows.select(c("id").alias("events"), c("events").alias("_events"), c("count").alias("_count"))
-    for _ in range(rows.get_column("correlation").n_unique()):
-        each = rows.explode("events").join(inner, on="events", how="left", maintain_order="left")
-        if not each.get_column("_events").is_not_null().any():
-            break
-        whole = each.with_columns(pl.coalesce("_events", pl.concat_list("events")).alias("events"), c("_count").fill_null(1))
-        grouped = whole.explode("events").group_by("id", maintain_order=True).agg(c("events").unique(maintain_order=True).head(MAX_EVENTS))
-        extra = whole.group_by("id").agg(c("_count").sum() - pl.len())
-        rows = rows.drop("events").join(grouped, on="id", maintain_order="left").join(extra, on="id", maintain_order="left")
-        rows = rows.with_columns((c("count") + c("_count")).alias("count")).drop("_count")
-    return rows.select(list(FINDINGS))
+def unfold(findings: pl.DataFrame, below: pl.DataFrame) -> pl.DataFrame:
+    """Findings with the events behind those of their events that are findings of the levels below; `count` becomes their number."""
+    behind = below.select(finding_id().alias("event"), c("events").alias("inner"), c("count").alias("inner_count"))
+    each = findings.with_row_index("finding").select("finding", c("events").alias("event")).explode("event")
+    each = each.join(behind, on="event", how="left", maintain_order="left").with_columns(pl.coalesce("inner", pl.concat_list("event")))
+    inner = c("inner").explode()
+    whole = each.group_by("finding", maintain_order=True).agg(
+        inner.unique(maintain_order=True).alias("events"),
+        (c("inner_count").fill_null(1) - 1).sum().alias("more"),
+        (inner.len() - inner.n_unique()).cast(pl.Int64).alias("again"))  # those that are behind two of them
+    unfolded = findings.drop("events").hstack(whole).with_columns(
+        c("events").list.head(MAX_EVENTS), (c("count") + c("more") - c("again")).alias("count"))
+    return unfolded.select(list(FINDINGS))
 
 
 def judge(hits: pl.DataFrame, correlations: Sequence[Correlation], horizon: int) -> pl.DataFrame:
     """Findings of all correlations over hits that fit into memory; columns of FINDINGS."""
-    found: list[pl.DataFrame] = []
+    found = pl.DataFrame(schema=FINDINGS)
     for level in levels(correlations):
-        rows = members(pl.concat([hits, *(as_hits(f, correlations) for f in found)], how="diagonal"), level)
-        found.append(evaluate(rows, level, horizon))
-    return unfold(pl.concat(found)) if found else pl.DataFrame(schema=FINDINGS)
+        rows = pl.concat([members(hits, level), members(as_hits(found, correlations), level)])
+        found = pl.concat([found, unfold(evaluate(rows, level, horizon), found)])
+    return found

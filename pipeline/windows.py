@@ -9,9 +9,9 @@ Everything costs O(n log n) in the rows n, whatever their distribution over grou
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
@@ -24,11 +24,15 @@ Flags = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows as row ranges [first, last], one per judged row, in order of rows; `closes` is when each ends (microseconds)."""
+    """Windows as row ranges [first, last]; `closes` is when each ends (microseconds)."""
 
     first: Ints
     last: Ints
     closes: Ints
+
+    def where(self, chosen: Flags | Ints) -> Windows:
+        """Some of them."""
+        return Windows(self.first[chosen], self.last[chosen], self.closes[chosen])
 
 
 @dataclass(frozen=True)
@@ -100,9 +104,21 @@ class Series:
         return np.cumsum(changes)[self.trailing.last]
 
     def total(self, values: Floats) -> Floats:
-        """Sum of the values in each trailing window; NaN is no value."""
-        sums = np.concatenate(([0.0], np.cumsum(np.nan_to_num(values))))
-        return sums[self.trailing.last + 1] - sums[self.trailing.first]
+        """Sum of the values in each trailing window; NaN is no value.
+
+        Sums of 1, 2, 4, 8, ... rows are put together, never subtracted: the difference of two running sums would lose the small numbers
+        of one group to the large ones of another.
+        """
+        first, after = self.trailing.first.copy(), self.trailing.last + 1
+        blocks = np.nan_to_num(values)
+        sums = np.zeros(values.size)
+        while (first < after).any():
+            opens, ends = ((first < after) & (edge % 2 == 1) for edge in (first, after))  # in the middle of a block of the next size
+            sums[opens] += blocks[first[opens]]
+            sums[ends] += blocks[after[ends] - 1]
+            first, after = (first + 1) // 2, after // 2
+            blocks = np.append(blocks, [0.0] * (blocks.size % 2)).reshape(-1, 2).sum(axis=1)
+        return sums
 
     def mean(self, values: Floats) -> Floats:
         """Mean of the values in each trailing window; NaN where there is none."""
@@ -122,40 +138,61 @@ class Series:
         """Slot -> in which windows it has a row."""
         return {int(slot): self.count(windows, self.slot == slot) > 0 for slot in np.unique(self.slot)}
 
-    def chains(self, slots: tuple[int, ...], event: Ints) -> Ints:
-        """For each row of the last slot: the row that starts the latest chain of rows of all slots in order that ends there; -1 where there
-        is none.
+    def chains(self, slots: Sequence[int], event: Ints) -> Iterator[Ints]:
+        """For lengths 1, 2, ...: for each row, the row that starts the latest chain of so many different slots, in their order, that ends
+        there; -1 where there is none.
 
-        Taking the latest row that fits, from the end backwards, gives the shortest chain. Rows of the same time may follow one another;
-        one event that is a hit of two rules is not a chain with itself.
+        Rows of the same time may follow one another in either order; one event that is a hit of two rules does not follow itself.
         """
-        start = np.where(self.slot == slots[-1], self.rows, -1)
-        group_start = np.searchsorted(self.group, self.group, side="left")
-        for slot in reversed(slots[:-1]):
-            latest = np.maximum.accumulate(np.where(self.slot == slot, self.rows, -1))
-            # rows of the same time are in order of slots; look at all of them, whatever the order of the rules
-            before = np.where(start >= 0, latest[self.trailing.last[np.maximum(start, 0)]], -1)
-            itself = (before >= 0) & (event[np.maximum(before, 0)] == event[np.maximum(start, 0)]) & (start >= 0)
-            before = np.where(itself, np.where(before > 0, latest[np.maximum(before - 1, 0)], -1), before)
-            start = np.where((start >= 0) & (before >= group_start), before, -1)
-        return start
+        starts = [np.where(self.slot == slot, self.rows, -1) for slot in slots]
+        yield reduce(np.maximum, starts)
+        for _ in slots[1:]:
+            longer, before = [], np.full(self.time.size, -1, np.int64)
+            for slot, start in zip(slots, starts, strict=True):
+                longer.append(np.where(self.slot == slot, self._latest_of_another(before, event), -1))
+                before = np.maximum(before, start)
+            starts = longer
+            yield reduce(np.maximum, starts)
+
+    def latest(self, values: Ints) -> Ints:
+        """The highest of some row numbers among the rows of the group up to the time of each row; -1 where there is none."""
+        highest = np.maximum.accumulate(values)[self.trailing.last]
+        return np.where(highest >= self._opening, highest, -1)
+
+    def _latest_of_another(self, values: Ints, event: Ints) -> Ints:
+        """The same, among the rows of other events."""
+        starts = np.flatnonzero(self.leading.first == self.rows)  # of the rows of one instant
+        instant = np.repeat(np.arange(starts.size), np.diff(starts, append=self.time.size))
+
+        def highest(of: Ints) -> Ints:
+            return np.asarray(np.maximum.reduceat(of, starts)[instant] if starts.size else of)
+
+        best = highest(values)
+        owner = highest(np.where(values == best, event, -1))
+        others = highest(np.where(event == owner, -1, values))
+        earlier = np.append([-1], np.maximum.accumulate(values))[self.leading.first]
+        found = np.maximum(earlier, np.where(event == owner, others, best))
+        return np.where(found >= self._opening, found, -1)
+
+    @cached_property
+    def _opening(self) -> Ints:
+        """The first row of each row's group."""
+        return np.searchsorted(self.group, self.group, side="left")
 
 
-def episodes(windows: Windows, fired: Flags, metric: Floats, *, lowest: bool = False) -> pl.DataFrame:
-    """Windows that fired, those that share a row put together.
+def episodes(windows: Windows, metric: Floats, *, lowest: bool = False) -> pl.DataFrame:
+    """Windows, those that share a row put together.
 
     Columns: `first`, `last` (rows), `closes` (microseconds), `value` (the highest metric of its windows; the lowest if `lowest`).
     """
-    chosen = np.flatnonzero(fired)
-    if not chosen.size:
+    if not windows.first.size:
         return pl.DataFrame(schema={"first": pl.Int64, "last": pl.Int64, "closes": pl.Int64, "value": pl.Float64})
-    first, last = windows.first[chosen], windows.last[chosen]
-    order = np.lexsort((last, first))
-    first, last = first[order], last[order]
-    reach = np.maximum.accumulate(last)
-    opens = np.concatenate(([True], first[1:] > reach[:-1]))
-    frame = pl.DataFrame({"episode": np.cumsum(opens), "first": first, "last": last, "closes": windows.closes[chosen][order],
-                          "value": metric[chosen][order].astype(np.float64)})
+    order = np.lexsort((windows.last, windows.first))
+    sorted_ = windows.where(order)
+    reach = np.maximum.accumulate(sorted_.last)
+    opens = np.concatenate(([True], sorted_.first[1:] > reach[:-1]))
+    frame = pl.DataFrame({"episode": np.cumsum(opens), "first": sorted_.first, "last": sorted_.last, "closes": sorted_.closes,
+                          "value": metric[order].astype(np.float64)})
     value = pl.col("value").min() if lowest else pl.col("value").max()
     return frame.group_by("episode", maintain_order=True).agg(
         pl.col("first").min(), pl.col("last").max(), pl.col("closes").max(), value).drop("episode")

@@ -12,13 +12,14 @@ from ..errors import ContentError
 from ..schema import BY_NAME
 from .correlations import NUMERIC, OPERATORS, TEMPORAL, TYPES, Correlation, CorrelationType, Threshold
 from .documents import Document
-from .expressions import Expression, parse_expression
+from .expressions import Expression, parse_expression, words
 from .load import Rule
 from .metadata import read_custom
 
 SPECIFICATION = "see https://sigmahq.io/docs/meta/correlations.html"
 _KEYS = {"type", "rules", "group-by", "timespan", "condition", "aliases", "generate"}
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "M": 30 * 86400, "y": 365 * 86400}
+# Months and years, which the specification does not have, as pySigma counts them.
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "M": 2629746, "y": 31556952}
 _LEVELS = ("informational", "low", "medium", "high", "critical")
 _STATUSES = ("stable", "test", "experimental", "deprecated", "unsupported")
 
@@ -39,7 +40,7 @@ def read_correlations(documents: Iterable[Document], rules: Iterable[Rule]) -> t
         if correlation:
             read[correlation.id] = correlation
     ordered, cycles = _in_order(read)
-    return _with_evidence(ordered, rules), (*errors, *cycles)
+    return _with_carried(_with_evidence(ordered, rules)), (*errors, *cycles)
 
 
 def _with_evidence(correlations: Iterable[Correlation], rules: Iterable[Rule]) -> tuple[Correlation, ...]:
@@ -51,6 +52,19 @@ def _with_evidence(correlations: Iterable[Correlation], rules: Iterable[Rule]) -
         proven[correlation.id] = evidence
         found.append(replace(correlation, custom=correlation.custom.model_copy(update={"evidence": evidence})))
     return tuple(found)
+
+
+def _with_carried(correlations: Sequence[Correlation]) -> tuple[Correlation, ...]:
+    """With the fields that each must carry for those that refer to it, which may in turn carry them for others."""
+    needed: dict[str, set[str]] = {}
+    found = []
+    for correlation in reversed(correlations):
+        if correlation.id in needed:
+            correlation = replace(correlation, carries=tuple(sorted(needed[correlation.id] - set(correlation.group_by))))
+        for rule in correlation.refers_to:
+            needed.setdefault(rule, set()).update(correlation.fields_of(rule))
+        found.append(correlation)
+    return tuple(reversed(found))
 
 
 # --- a correlation from a document --------------------------------------------------------------------------------------------
@@ -120,7 +134,7 @@ class _Parts:
     def references(self, keys: Sequence[str]) -> tuple[str, ...]:
         given = self.body.get("rules")
         if given is None and isinstance(self.body.get("condition"), str):
-            given = list(dict.fromkeys(re.findall(r"(?!(?:and|or|not|of|them|all|any)\b)[A-Za-z_][\w-]*", self.body["condition"])))
+            given = words(self.body["condition"])
         names = [given] if isinstance(given, str) else given
         if not isinstance(names, list) or not names:
             self.fail("`rules` must name at least one rule", "correlation", *keys)

@@ -36,12 +36,15 @@ class Threshold:
     @property
     def only_upper(self) -> bool:
         """Whether nothing at all satisfies it: then only a window that was watched to its end may be judged."""
-        return all(operator in ("lt", "lte") for operator in self.bounds)
+        return all(operator in ("lt", "lte") or (operator, bound) == ("eq", 0) for operator, bound in self.bounds.items())
 
 
 @dataclass(frozen=True)
 class Correlation:
-    """A correlation rule. `rules` are ids, in the order written; `aliases`: name -> id of a rule -> field."""
+    """A correlation rule. `rules` are ids, in the order written; `aliases`: name -> id of a rule -> field.
+
+    `carries` are fields beyond its group that correlations which refer to it read; None if none refers to it.
+    """
 
     id: str
     title: str
@@ -64,6 +67,7 @@ class Correlation:
     generate: bool
     custom: Custom
     document: Document = field(repr=False, compare=False)
+    carries: tuple[str, ...] | None = None
 
     @property
     def version(self) -> str:
@@ -94,15 +98,24 @@ class Correlation:
             raise TypeError("the condition is an expression")
         return self.condition
 
+    @property
+    def waits(self) -> bool:
+        """Whether its windows can be judged only when they are over: what would break the condition may still come."""
+        return self.condition.only_upper if isinstance(self.condition, Threshold) else bool(self.condition.rules(positive=False))
+
     def field_of(self, name: str, rule: str) -> str:
         """The event field that `name` (a field or an alias) stands for in the hits of a rule."""
         return self.aliases.get(name, {}).get(rule, name)
 
+    def fields_of(self, rule: str) -> set[str]:
+        """Every field that it reads in the hits of a rule."""
+        values = self.condition.fields if isinstance(self.condition, Threshold) else ()
+        return {self.field_of(name, rule) for name in (*self.group_by, *values, *(self.carries or ()))}
+
     @property
     def fields(self) -> set[str]:
-        """Every event field it reads."""
-        values = self.condition.fields if isinstance(self.condition, Threshold) else ()
-        return {self.field_of(name, rule) for name in (*self.group_by, *values) for rule in self.refers_to}
+        """Every field it reads."""
+        return {name for rule in self.refers_to for name in self.fields_of(rule)}
 
 
 def silenced(correlations: Iterable[Correlation]) -> set[str]:

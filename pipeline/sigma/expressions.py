@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,22 @@ class Expression:
         counted: Flags = np.sum(inner, axis=0) >= self.number
         return counted
 
+    def alternatives(self, *, negated: bool = False) -> set[tuple[frozenset[str], frozenset[str]]]:
+        """Pairs of rules (by id) that must be present and rules that must be absent, each of which makes it true."""
+        if self.op == "rule":
+            one, none = frozenset({self.rule}), frozenset[str]()
+            return {(none, one) if negated else (one, none)}
+        if self.op == "not":
+            return self.parts[0].alternatives(negated=not negated)
+        least = len(self.parts) - self.number + 1 if negated else self.number
+        found = set()
+        for parts in combinations(self.parts, least):
+            for choice in product(*(part.alternatives(negated=negated) for part in parts)):
+                present, absent = (frozenset[str]().union(*(pair[side] for pair in choice)) for side in (0, 1))
+                if not present & absent:
+                    found.add((present, absent))
+        return found
+
     def rules(self, *, positive: bool, negated: bool = False) -> set[str]:
         """Ids of the rules that must be present (`positive`) or absent for it to be true."""
         if self.op == "rule":
@@ -47,6 +64,12 @@ def parse_expression(text: str, names: Mapping[str, str], rules: Sequence[str]) 
     if rest:
         raise ValueError(f"condition: {rest[0]!r} is one word too many")
     return expression
+
+
+def words(text: str) -> list[str]:
+    """The names of rules in a condition that has no list of them, each once."""
+    found = [token for token in _TOKEN.findall(text) if token not in "()" and token.lower() not in ("and", "or", "not")]
+    return list(dict.fromkeys(found))
 
 
 _Step = tuple[Expression, list[str]]
