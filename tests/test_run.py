@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
 
+from pipeline import ingest, sources
 from pipeline import run as spine
 from pipeline.config import Settings
 from pipeline.errors import ContentError
 from pipeline.lake import Lake
+from pipeline.progress import Progress
+from tests.lakes import strays
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -144,3 +150,59 @@ def test_the_data_source_gives_the_same_events(done: tuple[Place, spine.Result],
     spark.dataSource.register(HypervigilSource)
     rows = spark.read.format("hypervigil").option("rangeBytes", 400).load(str(done[0].logs))
     assert sorted(row[0] for row in rows.select("event.id").collect()) == done[0].ids("events")
+
+
+class Failing:
+    """A file on a disk with a bad block."""
+
+    def __init__(self, file: Any, good: int) -> None:
+        self.file, self.good = file, good
+
+    def read(self, size: int = -1) -> bytes:
+        data: bytes = self.file.read(size)
+        if self.file.tell() > self.good:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return data
+
+    def __enter__(self) -> Failing:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+
+def test_a_file_that_fails_half_way_is_left_out_whole_and_stops_no_other(
+        tmp_path: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its first ranges are read and written beside the rows of others before the bad block comes."""
+    place = Place(tmp_path, spark)
+    (place.logs / "a.log").write_text("".join(LINE.format(n, f"a{n}") for n in range(20)))
+    (place.logs / "bad.log").write_text("".join(LINE.format(n, f"bad{n}") for n in range(50)))
+    (place.logs / "c.log").write_text("".join(LINE.format(n, f"c{n}") for n in range(20)))
+
+    def opens(piece: sources.Piece) -> Any:
+        info, opened = sources.open_piece(piece)
+        if info.path.endswith("bad.log") and piece.start >= 3000:  # the kernel reads far ahead: earlier ranges must not see the block
+            failing: Any = Failing(opened.file, 5000)
+            opened = replace(opened, file=failing)
+        return info, opened
+
+    def in_this_process(_self: Progress, _spark: SparkSession, tasks: list[list[sources.Piece]], job: Any, *_: Any) -> Any:
+        results = [ingest.work(job.value, pieces) for pieces in tasks]
+        read.append(results)
+        return results
+
+    read: list[Any] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(ingest, "open_piece", opens)
+        patch.setattr(Progress, "tasks", in_this_process)
+        result = place.run(range_bytes=1000)
+    assert result.figures["run"]["events"] == len(place.ids("events")) == 40
+    ((problem,)) = result.figures["problems"]
+    assert problem["path"].endswith("bad.log") and "Input/output error" in problem["reason"]
+    assert len(read) == 2, "read again without it"
+    assert strays(tmp_path / "lake") == []
+    assert place.run().figures["run"]["events"] == 50
+    assert len(set(place.ids("events"))) == len(place.ids("events")) == 90
