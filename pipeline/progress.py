@@ -6,14 +6,16 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
+from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pyspark import Accumulator, Broadcast
 from pyspark.sql import SparkSession
 from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+from rich.status import Status
 
 from .ingest import Job, TaskResult, work
 from .sources import Piece
@@ -30,12 +32,24 @@ class Progress:
         self.seconds: dict[str, float] = {}
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
+    def stage(self, name: str) -> Iterator[Status | None]:
         """Show the name of what is being done (it may show a bar of its own), and note the seconds that it takes."""
         began = time.monotonic()
-        with self.console.status(name) if self.shown and name != "reading" else nullcontext():
-            yield
+        with self.console.status(name) if self.shown and name != "reading" else nullcontext() as status:
+            yield status
         self.seconds[name] = round(time.monotonic() - began, 3)
+
+    @contextmanager
+    def query(self, name: str, spark: SparkSession) -> Iterator[None]:
+        """A stage that Spark works on: also shows how many of its tasks are done."""
+        done = threading.Event()
+        with self.stage(name) as status:
+            if status:
+                threading.Thread(target=_tell, args=(status, name, spark, done), daemon=True).start()
+            try:
+                yield
+            finally:
+                done.set()
 
     def tasks(self, spark: SparkSession, tasks: list[list[Piece]], job: Broadcast[Job], size: int) -> list[TaskResult]:
         """Run the tasks on the workers. Interrupting cancels them."""
@@ -61,6 +75,15 @@ class Progress:
             while not done.wait(POLL):
                 rate = read_lines.value / (time.monotonic() - began)
                 bar.update(task, completed=read_bytes.value, rate=f"{read_lines.value:,} lines, {rate:,.0f}/s")
+
+
+def _tell(status: Status, name: str, spark: SparkSession, done: threading.Event) -> None:
+    tracker = spark.sparkContext.statusTracker()
+    while not done.wait(POLL):
+        with suppress(Py4JError, OSError):  # Spark may be gone before we are
+            active = [stage for number in tracker.getActiveStageIds() if (stage := tracker.getStageInfo(number))]
+            tasks, complete = (sum(getattr(stage, key) for stage in active) for key in ("numTasks", "numCompletedTasks"))
+            status.update(f"{name}: {complete} of {tasks} tasks" if tasks else name)
 
 
 def _task(job: Broadcast[Job], pieces: list[Piece], read_bytes: Accumulator[int], read_lines: Accumulator[int]) -> TaskResult:

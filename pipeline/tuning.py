@@ -9,7 +9,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from .terminal import Json, out, print_json
+from .stopping import stoppable
+from .terminal import Json, Lake, out, print_json, settings
 
 if TYPE_CHECKING:
     from .coverage import Threat
@@ -41,6 +42,35 @@ def coverage(
     out.print(f"{len(rules):,} rules, {counts}", highlight=False)
     for path in written:
         out.print(f"layer: {escape(str(path))}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def backtest(
+    rules: Annotated[list[str] | None, typer.Argument(help="Names, ids, files or folders of rules, also outside detections/. "
+                                                           "Default: every rule that is not what made the stored hits.")] = None,
+    since: Annotated[str | None, typer.Option(help="Only events from this time on (ISO 8601, UTC). Default: the oldest.")] = None,
+    until: Annotated[str | None, typer.Option(help="Only events before this time. Default: the newest.")] = None,
+    lake: Lake = None,
+    top: Annotated[int, typer.Option(min=1, help="How many hosts, users and VMs to show.")] = 10,
+    examples: Annotated[int, typer.Option(min=0, help="How many added and gone lines to show of each rule.")] = 3,
+    json: Json = False,
+) -> None:
+    """Run new or changed rules over the stored events and show what would change; nothing is written.
+
+    What ran before are the hits and alerts that the lake has of a rule. A rule of a file outside detections/ stands in for ours of the same
+    id; correlations built upon a rule are judged anew. The range is widened to whole hours, since alerts are counted by fixed hours.
+
+    Example: [bold]hypervigil backtest ./mine/esx_ssh_enabled.yml --since 2026-03-01[/]
+    """
+    from . import backtest as testing
+    from .differences import print_outcome
+
+    wanted = settings(lake=lake, since=since, until=until)
+    outcome = stoppable(lambda: testing.backtest(wanted, tuple(rules or ()), top, examples, quiet=json))
+    if json:
+        print_json(outcome.as_dict())
+    else:
+        print_outcome(outcome, out)
 
 
 def _threats(threats: list[Threat]) -> Table:
