@@ -34,8 +34,9 @@ def test(
 
     if conformance:
         from .conformance import check_single
+        from .conformance_correlations import check_correlations
 
-        results = list(check_single(only or ""))
+        results = [*check_single(only or ""), *check_correlations(only or "")]
     else:
         from .kernel.engine import Engine
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +13,6 @@ from typing import Any, Literal
 from uuid import UUID
 
 import polars as pl
-import yaml
 from pydantic import model_validator
 
 from . import content
@@ -43,7 +43,9 @@ class Alert(Strict):
     count: int
 
     def __str__(self) -> str:
-        return f"{self.correlation} {self.group} {self.first:%dT%H:%M:%S.%f}-{self.last:%dT%H:%M:%S.%f} {self.events} {self.value}"
+        group = ", ".join(f"{name} {value}" for name, value in self.group.items()) or "all"
+        value = "" if self.value is None else f"; {self.value:g}"
+        return f"{self.correlation} of {group} ({', '.join(sorted(self.events))}{value})"
 
 
 class Alone(Strict):
@@ -53,7 +55,7 @@ class Alone(Strict):
     events: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{self.rule} {self.events}"
+        return f"{self.rule} alone ({', '.join(sorted(self.events))})"
 
 
 class CorrelationCase(Strict):
@@ -151,12 +153,16 @@ def problems_of(cases: Sequence[CorrelationCase], judged: Judge = in_memory) -> 
 def read_case(case: CorrelationCase, number: int = 0) -> Ready:
     """The rules and correlations of a case; rules without an id get one of the case's number. Raises ContentError for what is refused."""
     rules = [{"id": str(UUID(int=number << 32 | n))} | rule for n, rule in enumerate(case.rules)]
-    loaded = load_text(yaml.safe_dump_all(rules, allow_unicode=True), Path(case.name))
-    documents = read_documents(yaml.safe_dump_all(case.correlations, allow_unicode=True), Path(case.name))
-    correlations, errors = read_correlations(list(documents), loaded.rules)
+    loaded = load_text(_text(rules), Path(case.name))
+    correlations, errors = read_correlations(list(read_documents(_text(case.correlations), Path(case.name))), loaded.rules)
     for error in (*loaded.errors, *errors):
         raise error
     return Ready(number, case, loaded.rules, correlations)
+
+
+def _text(documents: Iterable[Mapping[str, Any]]) -> str:
+    """Documents as YAML; JSON is YAML too, and written thirty times as fast."""
+    return "\n---\n".join(json.dumps(document, ensure_ascii=False) for document in documents)
 
 
 def _by_time(cases: Iterable[Ready]) -> dict[datetime, list[Ready]]:
