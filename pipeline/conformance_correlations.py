@@ -103,8 +103,12 @@ class Ready:
     correlations: tuple[Correlation, ...]
 
     @property
+    def times(self) -> list[datetime]:
+        return [datetime.fromisoformat(event["@timestamp"]) for event in self.case.events]
+
+    @property
     def until(self) -> datetime:
-        return self.case.until or max(_time(event) for event in self.case.events)
+        return self.case.until or max(self.times)
 
     @property
     def waits(self) -> bool:
@@ -210,10 +214,6 @@ def _alert(row: dict[str, Any], correlation: Correlation) -> Alert:
 
 def _bare(event: str) -> str:
     return event.partition("/")[2]
-
-
-def _time(event: dict[str, Any]) -> datetime:
-    return datetime.fromisoformat(event["@timestamp"])
 
 
 def _problem(case: CorrelationCase, found: Iterable[Alert | Alone]) -> str | None:
