@@ -19,6 +19,7 @@ from .raising import from_findings, from_hits, needed_fields
 from .schema import COLUMNS
 from .sigma.catalogue import Catalogue
 from .sigma.correlations import Correlation
+from .sigma.exceptions import Exceptions
 from .sigma.load import Rule
 
 
@@ -30,7 +31,19 @@ class Correlated:
     outdated: set[str]
 
 
-def correlated(house: Lake, catalogue: Catalogue, days: set[date], watched: datetime | None) -> Correlated:
+def excused_otherwise(house: Lake, exceptions: Exceptions) -> set[date]:
+    """Days with alerts that exceptions now silence, or no longer do: those of the rules they name, if they changed since the last run."""
+    if house.is_new("runs") or house.is_new("alerts"):
+        return set()
+    last = house.read("runs").orderBy(F.desc("started")).select(F.get_json_object("figures", "$.exceptions.version")).first()
+    if ((last and last[0]) or "") == exceptions.version:
+        return set()
+    named = F.col("rule_id").isin([each.rule for each in exceptions.active])
+    suppressed = F.get_json_object("alert", "$.suppressed").isNotNull()
+    return {row[0] for row in house.read("alerts").where(named | suppressed).select("date").distinct().collect()}
+
+
+def correlated(house: Lake, catalogue: Catalogue, days: set[date], watched: datetime | None, exceptions: Exceptions) -> Correlated:
     """What the correlations find around the days that got hits.
 
     `watched` is the time of the newest event: up to then the sources were seen, so that what is missing is really missing.
@@ -43,17 +56,17 @@ def correlated(house: Lake, catalogue: Catalogue, days: set[date], watched: date
     newest = rows.agg(F.max(F.unix_micros("@timestamp"))).collect()[0][0]
     horizon = max(filter(None, (watched, newest and correlate.instant(newest))), default=datetime.now(UTC))
     found = correlate.findings(rows, catalogue.correlations, horizon)
-    behind = correlate.rows_of(rows, found, needed_fields(catalogue.alerting_correlations))
-    alerts = from_findings(found.to_dicts(), catalogue.alerting_correlations, behind)
+    behind = correlate.rows_of(rows, found, needed_fields(catalogue.alerting_correlations) | exceptions.fields)
+    alerts = from_findings(found.to_dicts(), catalogue.alerting_correlations, behind, exceptions)
     now = {alert.id for alert in alerts}
     gone = {old.id for old in raised if old.id not in now and first <= old.first.date() <= last and old.closes <= horizon}
     return Correlated(alerts, gone)
 
 
-def raise_alerts(house: Lake, catalogue: Catalogue, days: set[date], found: Correlated, run: str) -> list[Alert]:
+def raise_alerts(house: Lake, catalogue: Catalogue, days: set[date], found: Correlated, run: str, exceptions: Exceptions) -> list[Alert]:
     """Alerts of the days that got hits (they may have grown) and of correlations, put into the table in place of what they were before."""
-    wanted, alerting = needed_fields(catalogue.alerting), catalogue.alerting
-    alerts = [alert for day in sorted(days) for alert in from_hits(hits(house.read("hits"), day, alerting, wanted), alerting)]
+    wanted, alerting = needed_fields(catalogue.alerting) | exceptions.fields, catalogue.alerting
+    alerts = [alert for day in sorted(days) for alert in from_hits(hits(house.read("hits"), day, alerting, wanted), alerting, exceptions)]
     alerts += found.alerts
     _store(house, alerts, found.outdated, run)
     return alerts

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from .errors import HypervigilError
-from .terminal import Json, err, out, print_json
+from .terminal import Exceptions, FieldMaps, Json, Lists, OtherRules, err, out, print_json, settings
 
 app = typer.Typer()
 new_app = typer.Typer(no_args_is_help=True, help="Scaffold a parser or a rule that passes `check` and `test` at once.")
@@ -66,20 +66,31 @@ def test(
 
 
 @app.command()
-def check(json: Json = False) -> None:
-    """Lint the content: parsers, rules, cases, evidence. Every message names file and line.
+def check(
+    rules: OtherRules = None,
+    field_map: FieldMaps = None,
+    lists: Lists = None,
+    exceptions: Exceptions = None,
+    update_lock: Annotated[bool, typer.Option(help="Write detections.lock anew; a rule that changed needs a new custom.version.")] = False,
+    json: Json = False,
+) -> None:
+    """Lint the content: parsers, rules, cases, evidence, and what you add to them. Every message names file and line.
 
-    Example: [bold]hypervigil check[/]
+    Example: [bold]hypervigil check --rules ./sigma/rules/linux[/]
     """
     from .checking import check_content
 
-    problems, counts = check_content()
+    checked = check_content(settings(rules=rules, field_maps=field_map, lists=lists, exceptions=exceptions), update_lock)
     if json:
-        print_json({"problems": [{"message": p.message, "path": str(p.path), "line": p.line, "hint": p.hint} for p in problems], **counts})
-    for problem in problems:
-        err.print(f"[red]{escape(str(problem))}[/]", highlight=False, soft_wrap=True)
-    err.print(", ".join(f"{n} {name}" for name, n in counts.items()) + f": {len(problems)} problems", highlight=False)
-    if problems:
+        told = {name: [{"message": p.message, "path": str(p.path), "line": p.line, "hint": p.hint} for p in found]
+                for name, found in (("problems", checked.problems), ("warnings", checked.warnings))}
+        print_json(told | checked.counts)
+    for colour, found in (("yellow", checked.warnings), ("red", checked.problems)):
+        for each in found:
+            err.print(f"[{colour}]{escape(str(each))}[/]", highlight=False, soft_wrap=True)
+    counts = ", ".join(f"{n} {name}" for name, n in checked.counts.items())
+    err.print(f"{counts}: {len(checked.problems)} problems, {len(checked.warnings)} warnings", highlight=False)
+    if checked.problems:
         raise typer.Exit(1)
 
 

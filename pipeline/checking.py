@@ -6,15 +6,15 @@ import re
 from pathlib import Path
 
 from . import content
+from .checking_rules import Checked, check_rules
+from .config import Settings
 from .errors import ContentError
 from .kernel.facts import read_facts
 from .kernel.spec import ParserSpec, load_parser
-from .sigma.lint import lint_folder
-from .sigma.load import load_rules
 
 
-def check_content() -> tuple[list[ContentError], dict[str, int]]:
-    """All problems of the content folders, and how much was checked (parsers, forms, rules)."""
+def check_content(settings: Settings | None = None, lock: bool = False) -> Checked:
+    """All problems of the content folders and of what a user adds to them; `lock`: write detections.lock anew."""
     problems: list[ContentError] = []
     specs: list[ParserSpec] = []
     for path in sorted(content.folder("parsers").glob("*/parser.yml")):
@@ -25,9 +25,9 @@ def check_content() -> tuple[list[ContentError], dict[str, int]]:
     for spec in specs:
         problems += check_parser(spec)
     problems += check_facts(content.folder("parsers") / "facts.csv", specs)
-    problems += lint_folder()
+    rules = check_rules(settings or Settings(), lock)
     forms = sum(len(stage.forms) for spec in specs for stage in spec.stages)
-    return problems, {"parsers": len(specs), "forms": forms, "rules": len(load_rules().rules)}
+    return Checked([*problems, *rules.problems], rules.warnings, {"parsers": len(specs), "forms": forms} | rules.counts)
 
 
 def check_parser(spec: ParserSpec) -> list[ContentError]:

@@ -17,7 +17,21 @@ from rich.table import Table
 from . import authoring, tuning
 from .errors import HypervigilError, Stopped
 from .stopping import stoppable
-from .terminal import Json, Lake, ParserId, alert_table, err, out, print_json, settings, show
+from .terminal import (
+    Exceptions,
+    FieldMaps,
+    Json,
+    Lake,
+    Lists,
+    OtherRules,
+    ParserId,
+    alert_table,
+    err,
+    out,
+    print_json,
+    settings,
+    show,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -47,6 +61,10 @@ def run(
     inputs: Annotated[list[str], typer.Argument(help="Log files, folders (read recursively) or URLs (s3://, gs://, abfs://, hdfs://).")],
     lake: Lake = None,
     report: Annotated[str | None, typer.Option(help="Where to write the HTML report. Default: report.html in the lake.")] = None,
+    rules: OtherRules = None,
+    field_map: FieldMaps = None,
+    lists: Lists = None,
+    exceptions: Exceptions = None,
     parser: ParserId = None,
     timezone: Annotated[str | None, typer.Option(help="Zone of times that carry none, such as Europe/Berlin.")] = None,
     since: Annotated[str | None, typer.Option(help="Alerts and report: only from this time on (ISO 8601, UTC).")] = None,
@@ -72,6 +90,10 @@ def run(
         inputs=tuple(inputs),
         lake=lake,
         report=report,
+        rules=rules,
+        field_maps=field_map,
+        lists=lists,
+        exceptions=exceptions,
         parser=parser,
         timezone=timezone,
         since=since,
@@ -144,12 +166,13 @@ def parse(
 
 
 def _usable_rules() -> Any:
+    from .rulebook import places
+    from .sigma.catalogue import load_catalogue
     from .sigma.compile import usable
-    from .sigma.load import load_rules
 
-    loaded = load_rules()
-    rules, refused = usable(loaded.rules)
-    for error in (*loaded.errors, *refused):
+    catalogue = load_catalogue(places(settings()))
+    rules, refused = usable(catalogue.rules)
+    for error in (*catalogue.errors, *refused):
         err.print(f"[yellow]left out[/] {escape(str(error))}", highlight=False, soft_wrap=True)
     return rules
 

@@ -22,6 +22,11 @@ class Settings(BaseSettings):
     inputs: tuple[str, ...] = Field((), description="Files, folders or URLs (s3://, gs://, abfs://, hdfs://) to read. Argument INPUT...")
     lake: str = Field("./hypervigil-lake", description="Folder or URL of the Delta tables. --lake")
     report: str | None = Field(None, description="Where the HTML report goes; default report.html beside a local lake's tables. --report")
+    rules: tuple[str, ...] = Field((), description="Files or folders of other people's Sigma rules, beside ours. --rules, repeatable")
+    field_maps: tuple[str, ...] = Field((), description="Files or folders that map their fields to ours. --field-map, repeatable")
+    lists: str | None = Field(None, description="Folder of value lists; each replaces ours of the same name. --lists")
+    exceptions: str | None = Field(None, description="What is known to be harmless here; default exceptions.yml in the working directory, "
+                                                     "if there is one. --exceptions")
     parser: str | None = Field(None, description="Read every file with this parser instead of choosing by content. --parser")
     timezone: str | None = Field(None, description="Zone of times that carry none, instead of each parser's own. --timezone")
     since: datetime | None = Field(None, description="Alerts and report: only events at or after this time; UTC if it has no zone. --since")

@@ -10,11 +10,14 @@ from typing import Any
 import orjson
 from rich.tree import Tree
 
+from .config import Settings
 from .errors import ContentError, InputError
 from .events import to_dicts
 from .kernel.engine import Engine
+from .rulebook import places
+from .sigma.catalogue import load_catalogue
 from .sigma.explain import explain, render
-from .sigma.load import Rule, load_rules
+from .sigma.load import Rule
 
 
 def read(path: Path) -> bytes:
@@ -34,7 +37,7 @@ def explain_text(name: str, data: bytes, parser: str | None = None) -> Iterator[
 
 def find_rule(name: str) -> Rule:
     """The one rule whose id is `name` or whose file name or title contains it. Raises ContentError when none or many do."""
-    rules = load_rules().rules
+    rules = load_catalogue(places(Settings())).rules
     exact = [r for r in rules if name in (r.id, r.path.stem)]
     found = exact or [r for r in rules if name.lower() in f"{r.path.stem} {r.title}".lower()]
     if len(found) == 1:

@@ -9,7 +9,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from pyspark import Broadcast
 from pyspark.sql import SparkSession
 
 from . import content, figures, finding, ingest, lake, ledger, locking, quality, replaying, session, sources
-from .alerting import Correlated, correlated, raise_alerts
+from .alerting import Correlated, correlated, excused_otherwise, raise_alerts
 from .alerts import Alert
 from .config import Settings
 from .errors import ContentError, LakeError
@@ -27,8 +27,8 @@ from .kernel.engine import Engine
 from .kernel.spec import ParserSpec
 from .lake import Batch
 from .progress import Progress
+from .rulebook import Rulebook, places, read_rulebook
 from .sigma.catalogue import Catalogue, load_catalogue
-from .sigma.compile import usable
 from .sigma.digest import digests
 
 
@@ -40,7 +40,7 @@ class State:
     spark: SparkSession
     lake: lake.Lake
     engine: Engine
-    catalogue: Catalogue
+    book: Rulebook
     progress: Progress
     found: list[finding.Found]
     problems: list[finding.Problem]
@@ -112,12 +112,13 @@ def _read_whole_files(state: State, job: Broadcast[ingest.Job], pieces: list[sou
 
 def correlate(state: State) -> None:
     """Hits to alerts of correlations, over the days that got hits and what reaches into them."""
-    state.correlated = correlated(state.lake, state.catalogue, state.days, state.newest)
+    state.days |= excused_otherwise(state.lake, state.book.exceptions)
+    state.correlated = correlated(state.lake, state.book.catalogue, state.days, state.newest, state.book.exceptions)
 
 
 def alert(state: State) -> None:
     """Hits to alerts, for every day that got hits: an alert of that day may have grown."""
-    state.alerts = raise_alerts(state.lake, state.catalogue, state.days, state.correlated, state.id)
+    state.alerts = raise_alerts(state.lake, state.book.catalogue, state.days, state.correlated, state.id, state.book.exceptions)
 
 
 def count(state: State) -> None:
@@ -127,7 +128,8 @@ def count(state: State) -> None:
     state.figures["quarantine"] = figures.quarantine(state.lake, state.id) if state.figures["run"]["quarantined"] else []
     state.figures["problems"] = [{"path": p.path, "reason": p.reason} for p in state.problems]
     state.figures["run"]["unchanged_files"] = state.unchanged
-    state.figures["rules"] = digests(state.catalogue.everything)  # which rules made the hits: a backtest looks for those that changed
+    state.figures["exceptions"] = state.book.exceptions.as_dict()
+    state.figures["rules"] = digests(state.book.catalogue.everything)  # which rules made the hits: a backtest looks for those that changed
 
 
 def check(state: State) -> None:
@@ -140,7 +142,7 @@ def check(state: State) -> None:
 def record(state: State) -> None:
     """Write the run down, and the report."""
     state.lake.commit(figures.run_batch(state.lake, state.id, state.started, state.figures))
-    state.report = write_report(state.lake, state.settings, state.settings.report_path, state.figures, state.catalogue)
+    state.report = write_report(state.lake, state.settings, state.settings.report_path, state.figures, state.book.catalogue)
 
 
 Stage = Callable[[State], None]
@@ -161,13 +163,15 @@ class Result:
 
     figures: dict[str, Any]
     alerts: list[Alert]
+    suppressed: list[Alert]  # silenced by exceptions: kept, told, and nothing that --fail-on counts
     report: Path | None
     seconds: dict[str, float] = field(default_factory=dict)  # by stage
 
     def as_dict(self) -> dict[str, Any]:
         """The machine-readable twin of what is printed."""
-        return self.figures | {"seconds": self.seconds, "alerts": [a.model_dump(mode="json", by_alias=True) for a in self.alerts],
-                               "report": str(self.report) if self.report else None}
+        alerts = {name: [a.model_dump(mode="json", by_alias=True) for a in found]
+                  for name, found in (("alerts", self.alerts), ("suppressed", self.suppressed))}
+        return self.figures | {"seconds": self.seconds, **alerts, "report": str(self.report) if self.report else None}
 
 
 def run(settings: Settings, quiet: bool = False, spark: SparkSession | None = None) -> Result:
@@ -182,7 +186,9 @@ def run(settings: Settings, quiet: bool = False, spark: SparkSession | None = No
         state.lake.finish()
     if settings.strict and not state.quality.get("success", True):
         raise LakeError("quality expectations failed: " + ", ".join(state.quality["failed"]), state.lake.url)
-    return Result(state.figures, [a for a in state.alerts if _wanted(a, settings)], state.report, state.progress.seconds)
+    alerts = [a for a in state.alerts if _wanted(a, settings)]
+    loud, suppressed = [a for a in alerts if not a.suppressed], [a for a in alerts if a.suppressed]
+    return Result(state.figures, loud, suppressed, state.report, state.progress.seconds)
 
 
 @contextmanager
@@ -191,7 +197,7 @@ def opened(settings: Settings, quiet: bool, spark: SparkSession | None = None) -
 
     What cannot work is refused before Spark starts. What fails later carries a note of what is in the lake by then.
     """
-    catalogue, unusable = _catalogue(settings)
+    book = read_rulebook(settings)
     parsers = _parsers(settings)
     found, problems = finding.find(settings.inputs, avoid=settings.lake_url)
     progress = Progress(quiet, settings.progress)
@@ -200,7 +206,7 @@ def opened(settings: Settings, quiet: bool, spark: SparkSession | None = None) -
             threading.Thread(target=quality.load, daemon=True).start()
         with progress.stage("starting Spark"):
             own = spark or session.session(settings)
-        state = State(settings, own, lake.Lake(own, settings.lake_url), Engine(parsers), catalogue, progress, found, [*unusable, *problems])
+        state = State(settings, own, lake.Lake(own, settings.lake_url), Engine(parsers), book, progress, found, [*book.problems, *problems])
         try:
             with session.clear_errors(settings.lake_url):
                 with progress.stage("opening the lake"):
@@ -215,17 +221,6 @@ def opened(settings: Settings, quiet: bool, spark: SparkSession | None = None) -
         finally:
             if spark is None:
                 session.stop(own)
-
-
-def _catalogue(settings: Settings) -> tuple[Catalogue, list[finding.Problem]]:
-    """Rules and correlations, and those left out because they are wrong (with `strict` an error)."""
-    catalogue = load_catalogue()
-    rules, refused = usable(catalogue.rules)
-    errors = [*catalogue.errors, *refused]
-    if errors and settings.strict:
-        raise errors[0]
-    problems = [finding.Problem(f"{e.path}:{e.line}" if e.line else str(e.path), e.message) for e in errors]
-    return replace(catalogue, rules=rules), problems
 
 
 def _parsers(settings: Settings) -> dict[str, ParserSpec]:
@@ -262,7 +257,7 @@ def report(settings: Settings, output: Path, spark: SparkSession | None = None) 
         if not runs:
             raise LakeError("the lake holds no run", settings.lake_url)
         newest = next((r for r in reversed(runs) if r["run"]["lines"]), runs[-1])
-        return write_report(house, settings, output, newest, load_catalogue())
+        return write_report(house, settings, output, newest, load_catalogue(places(settings)))
     finally:
         if spark is None:
             session.stop(own)
@@ -277,7 +272,7 @@ def replay(settings: Settings, quiet: bool = False, spark: SparkSession | None =
         correlate(state)
         alert(state)
         state.lake.finish()
-        return numbers | {"alerts": len(state.alerts)}
+        return numbers | {"alerts": sum(not a.suppressed for a in state.alerts)}
 
 
 def _wanted(alert: Alert, settings: Settings) -> bool:
@@ -285,7 +280,7 @@ def _wanted(alert: Alert, settings: Settings) -> bool:
 
 
 def _job(state: State) -> ingest.Job:
-    detector = state.engine.detector(state.catalogue.rules)
+    detector = state.engine.detector(state.book.catalogue.rules)
     return ingest.Job(state.engine, detector, lake.worker_url(state.lake.url), state.id, f"{state.started:%Y-%m-%d}")
 
 

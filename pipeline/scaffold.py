@@ -6,6 +6,7 @@ import re
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 
 import orjson
 
@@ -14,6 +15,7 @@ from .errors import ContentError
 from .kernel.engine import Engine
 from .kernel.spec import load_parser
 from .proofs import WRITTEN, events_of
+from .sigma.metadata import Threat
 
 _PARSER = """\
 id: {name}
@@ -119,7 +121,7 @@ def new_rule(name: str, threat: str, into: Path | None = None) -> list[Path]:
     if not re.fullmatch(r"[a-z0-9]+(?:_[a-z0-9]+)*", name):
         raise ContentError(f"{name!r} is no rule name", hint="lower-case words joined by underscores, such as esxi_vib_forced")
     base = into or content.folder("detections")
-    threats = sorted(p.name for p in content.folder("detections").iterdir() if p.is_dir())
+    threats = sorted(get_args(Threat))
     if threat not in threats:
         raise ContentError(f"unknown threat {threat!r}", hint="one of: " + ", ".join(threats))
     rule, cases = base / threat / f"{name}.yml", base / threat / f"{name}.cases.yaml"

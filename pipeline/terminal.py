@@ -27,6 +27,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object with s
 Lake = Annotated[str | None, typer.Option(help="Folder or URL of the Delta tables. Default: ./hypervigil-lake, or HYPERVIGIL_LAKE.")]
 ParserId = Annotated[str | None, typer.Option("--parser", help="Parser id; by default each file (or line) is assigned by its content.")]
 
+OtherRules = Annotated[list[str] | None, typer.Option("--rules", help="File or folder of other people's Sigma rules; repeatable.")]
+FieldMaps = Annotated[list[str] | None, typer.Option("--field-map", help="File or folder that maps their fields to ours; repeatable.")]
+Lists = Annotated[str | None, typer.Option(help="Folder of value lists that replace ours of the same names.")]
+Exceptions = Annotated[str | None, typer.Option(help="Your exceptions. Default: exceptions.yml here, if there is one.")]
+
 MANY = 5  # files that one reason is told of one by one
 _COLOURS = {"critical": "bold white on red", "high": "bold red", "medium": "yellow", "low": "cyan", "informational": "dim"}
 
@@ -84,7 +89,11 @@ def show(result: Result) -> None:
             out.print(f"[yellow]not read[/] {escape(path)}: {escape(one_line(reason, 1000))}", highlight=False, soft_wrap=True)
     if failed := result.figures.get("quality", {}).get("failed"):
         out.print(f"[yellow]quality[/] {escape('; '.join(failed))}", highlight=False, soft_wrap=True)
-    out.print(f"{len(result.alerts):,} alerts; report: {escape(str(result.report))}", highlight=False, soft_wrap=True)
+    for old in result.figures.get("exceptions", {}).get("expired", []):
+        told = f"{old['path']}:{old['line']}: {old['rule']}, {old['owner']}, until {old['expires']}: {old['reason']}"
+        out.print(f"[yellow]expired exception[/] {escape(one_line(told, 1000))}", highlight=False, soft_wrap=True)
+    suppressed = f", {len(result.suppressed):,} suppressed by exceptions" if result.suppressed else ""
+    out.print(f"{len(result.alerts):,} alerts{suppressed}; report: {escape(str(result.report))}", highlight=False, soft_wrap=True)
 
 
 def _by_reason(problems: Iterable[Mapping[str, str]]) -> dict[str, list[str]]:

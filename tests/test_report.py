@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+from datetime import date
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from pipeline.alerts import Alert
+from pipeline.alerts import Alert, Suppression
 from pipeline.raising import from_hits
 from pipeline.report import render
 from pipeline.report.attack import matrices, matrix
@@ -190,3 +191,17 @@ def test_timeline_of_one_moment() -> None:
 def test_figures_know_what_does_not_add_up() -> None:
     assert Run(lines=10, events=5, joined=3, quarantined=1).unaccounted == 1 and Run().seconds is None
     assert Source(events=3000, recognised=2999).share == 99.9 and Source().share is None
+
+
+def test_suppressed_alerts_have_a_list_of_their_own_and_count_nowhere_else(tmp_path: Path) -> None:
+    why = Suppression(reason="lab hosts & <b>friends</b>", owner="anna@example.org", expires=date(2027, 1, 31))
+    found = alerts()
+    quiet = [alert.model_copy(update={"suppressed": why}) if alert.severity == "critical" else alert for alert in found]
+    page = Page(rendered(tmp_path, quiet, figures()))
+    screen, below = page.text.split("Suppressed by exceptions", 1)
+    assert "critical" not in screen[: screen.index("Times in UTC.")].replace("0 critical", "")
+    assert below.startswith(" 3 alerts") and "Suppressed: lab hosts & <b>friends</b> ( anna@example.org , until 2027-01-31)" in below
+    assert "<b>friends" not in rendered(tmp_path, quiet, figures())
+    nothing_left = Page(rendered(tmp_path, [alert.model_copy(update={"suppressed": why}) for alert in found], figures())).text
+    assert "No alerts" in nothing_left and "What rules matched is suppressed by exceptions (below), all of it." in nothing_left
+    assert "Suppressed by exceptions" not in Page(rendered(tmp_path, found, figures())).text

@@ -54,7 +54,8 @@ def render(alerts: Sequence[Alert], figures: Mapping[str, Any] | Figures, out: P
 def page(alerts: Sequence[Alert], figures: Figures, rules: Iterable[RuleTags] = ()) -> str:
     """The text of the report."""
     environment = _environment()
-    ordered = sorted(alerts, key=rank)
+    ordered = sorted((alert for alert in alerts if not alert.suppressed), key=rank)
+    silenced = sorted((alert for alert in alerts if alert.suppressed), key=rank)
     style, script = (_asset(name) for name in ("style.css", "script.js"))
     row: Callable[..., Markup] = environment.get_template("alert.html.j2").module.alert_row  # type: ignore[attr-defined]
     evidence = EVIDENCE_IN_BIG if len(ordered) > BIG_REPORT else None
@@ -62,6 +63,7 @@ def page(alerts: Sequence[Alert], figures: Figures, rules: Iterable[RuleTags] = 
     return environment.get_template("report.html.j2").render(
         figures=figures, alerts=ordered, total=len(ordered), lead=_lead(ordered), headline=_headline(ordered),
         tally=_tally(ordered), choices=choices, index=_index(ordered, choices),
+        suppressed=len(silenced), quiet=[row(alert, EVIDENCE_IN_BIG) for alert in silenced[:PAGE]],
         rows=[row(alert, evidence) for alert in ordered[:PAGE]], rest=[str(row(alert, evidence)) for alert in ordered[PAGE:]],
         timeline=timeline(ordered), matrices=attack.matrices(ordered, rules), machines=_touched(ordered, lambda a: a.entities.host),
         people=_touched(ordered, lambda a: a.entities.user), style=Markup(style), script=Markup(script), policy=_policy(style, script))

@@ -106,6 +106,11 @@ class Exceptions:
         said = "\n".join(each.entry.model_dump_json() for each in self.active)
         return hashlib.blake2b(said.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest() if said else ""
 
+    def as_dict(self) -> dict[str, Any]:
+        """What a run writes down: how many hold, their version, and those that have expired."""
+        expired = [{"path": str(e.path), "line": e.line, **e.entry.model_dump(mode="json", exclude={"when"})} for e in self.expired]
+        return {"active": len(self.active), "version": self.version, "expired": expired}
+
     def silencing(self, rule: str, rows: Sequence[Row]) -> list[Entry | None]:
         """The exception that silences each hit of a rule, or None."""
         found: list[Entry | None] = [None] * len(rows)

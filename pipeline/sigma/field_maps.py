@@ -23,7 +23,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, PrivateAttr
 
 from .. import content
 from ..errors import ContentError
@@ -83,6 +83,15 @@ class FieldMap(_Strict):
     datasets: tuple[str, ...] = ()
     when: dict[OurField, str | int | list[str | int]] = {}
     fields: dict[str, OurField | Program] = {}
+    _path: Path = PrivateAttr(default=Path())
+
+    @property
+    def path(self) -> Path:
+        return self._path
+
+    def line(self, *keys: str) -> int | None:
+        """The line of a key in the file."""
+        return content.line_of(self._path, keys)
 
     @property
     def selection(self) -> dict[str, Any]:
@@ -161,6 +170,7 @@ def read_field_maps(ours: Path, users: Iterable[Path]) -> FieldMaps:
         for path in sorted(place.glob("*.yml")) if place.is_dir() else [place] if place.exists() else []:
             try:
                 each = content.read_model(path, FieldMap)
+                each._path = path
                 found[each.taxonomy, tuple(sorted(each.logsource.items())), each.datasets] = each
             except ContentError as error:
                 errors.append(error)
