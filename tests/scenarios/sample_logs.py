@@ -31,6 +31,7 @@ from .lines import (
 )
 
 HOSTS = ("esx01", "esx02", "esx03")
+FLEET = tuple(f"vdi{number:02d}" for number in range(1, 13))  # machines that only the ransomware meets
 ATTACKER = "203.0.113.66"
 Files = dict[str, list[Line]]
 
@@ -118,7 +119,7 @@ def ransomware() -> Files:
             shell(base + timedelta(seconds=100), host, "root", "vim-cmd vmsvc/getallvms"),
             shell(base + timedelta(seconds=110), host, "root", "vim-cmd vmsvc/snapshot.removeall 12"),
         ]
-        for step, vm in enumerate(VMS[index::3]):
+        for step, vm in enumerate((*VMS[index::3], *FLEET[index::3])):
             time = base + timedelta(seconds=130 + 4 * step)
             hosts += [
                 shell(time, host, "root", f"esxcli vm process kill --type=force --world-id={2110000 + step}"),
