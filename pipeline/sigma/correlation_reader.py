@@ -34,8 +34,9 @@ def read_correlations(documents: Iterable[Document], rules: Iterable[Rule]) -> t
         for key in (document.data.get("id"), document.data.get("name")):
             if key:
                 known[str(key)] = str(document.data.get("id"))
+    groups = {str(document.data.get("id")): _names(document) for document in documents}
     for document in documents:
-        correlation, found = _read(document, known)
+        correlation, found = _read(document, known, groups)
         errors += found
         if correlation:
             read[correlation.id] = correlation
@@ -70,7 +71,14 @@ def _with_carried(correlations: Sequence[Correlation]) -> tuple[Correlation, ...
 # --- a correlation from a document --------------------------------------------------------------------------------------------
 
 
-def _read(document: Document, known: Mapping[str, str]) -> tuple[Correlation | None, list[ContentError]]:
+def _names(document: Document) -> set[str]:
+    """The fields, or names for fields, by which a correlation groups: those that its alerts have."""
+    body = document.data.get("correlation")
+    given = body.get("group-by", []) if isinstance(body, dict) else []
+    return {given} if isinstance(given, str) else {name for name in given if isinstance(name, str)} if isinstance(given, list) else set()
+
+
+def _read(document: Document, known: Mapping[str, str], groups: Mapping[str, set[str]]) -> tuple[Correlation | None, list[ContentError]]:
     body = document.data.get("correlation")
     if not isinstance(body, dict):
         return None, [document.error("`correlation` must be a mapping", "correlation", hint=SPECIFICATION)]
@@ -83,12 +91,13 @@ def _read(document: Document, known: Mapping[str, str]) -> tuple[Correlation | N
     if kind not in TYPES:
         errors.append(document.error(f"unknown type {kind!r}", "correlation", "type", hint=", ".join(TYPES)))
         return None, errors
-    parts = _Parts(document, body, kind, known, errors)
+    parts = _Parts(document, body, kind, known, groups, errors)
     rules = parts.references(("rules",))
     known_from = tuple(parts.resolve(name, ("custom", "known_from", n)) for n, name in enumerate(custom.known_from))
-    group_by, timespan, aliases = parts.group_by(), parts.timespan(), parts.aliases(rules)
+    group_by, timespan, aliases = parts.group_by(), parts.timespan(), parts.aliases((*rules, *known_from))
     condition = parts.condition(rules)
-    parts.check_fields(group_by, condition, aliases)
+    parts.check_fields(group_by, condition, aliases, (*rules, *known_from))
+    parts.check_absence(condition, known_from)
     if errors or condition is None or timespan is None:
         return None, errors
     data = document.data
@@ -121,6 +130,7 @@ class _Parts:
     body: Mapping[str, Any]
     kind: CorrelationType
     known: Mapping[str, str]
+    groups: Mapping[str, set[str]]
     errors: list[ContentError]
 
     def fail(self, message: str, *keys: str | int, hint: str = SPECIFICATION) -> None:
@@ -221,14 +231,27 @@ class _Parts:
         return None if len(self.errors) > before else Threshold(bounds, tuple(map(str, fields)), float(percentile))
 
     def check_fields(self, group_by: tuple[str, ...], condition: Threshold | Expression | None,
-                     aliases: Mapping[str, Mapping[str, str]]) -> None:
+                     aliases: Mapping[str, Mapping[str, str]], rules: tuple[str, ...]) -> None:
         values = condition.fields if isinstance(condition, Threshold) else ()
+        fields = BY_NAME.keys() | set().union(*(self.groups.get(rule, set()) for rule in rules))
         named: list[tuple[str, tuple[str, ...]]] = [(name, ("group-by",)) for name in group_by if name not in aliases]
         named += [(name, ("condition", "field")) for name in values if name not in aliases]
         named += [(target, ("aliases", alias)) for alias, mapping in aliases.items() for target in mapping.values()]
         for name, keys in named:
-            if name not in BY_NAME:
+            if name not in fields:
                 self.fail(f"unknown field {name!r}", "correlation", *keys, hint="deploy/schema.md lists the fields")
+        for alias in aliases.keys() & {*group_by, *values} - fields:
+            if any(rule not in aliases[alias] for rule in rules):
+                self.fail(f"alias {alias!r} has no field for some of the rules", "correlation", "aliases", alias)
+
+    def check_absence(self, condition: Threshold | Expression | None, known_from: tuple[str, ...]) -> None:
+        if isinstance(condition, Expression) and not condition.rules(positive=True) and not known_from:
+            self.fail("every rule is under `not`, so nothing tells which groups there are", "correlation", "condition",
+                      hint="custom.known_from names rules whose events make a group known")
+        absence = condition.only_upper if isinstance(condition, Threshold) else condition and condition.rules(positive=False)
+        if known_from and not (absence and (self.kind != "temporal_ordered" or isinstance(condition, Threshold))):
+            self.fail("known_from is for conditions that none at all fulfils: lt, lte, eq 0, and words with `not` of `temporal`",
+                      "custom", "known_from")
 
 
 def _texts(value: Any) -> tuple[str, ...]:
