@@ -5,9 +5,6 @@ Hits of one rule on the same host, user and VM within one clock hour become one 
 cannot change an id. The price is that a burst over a full hour gives two alerts.
 
 What a user's exception silences (sigma/exceptions.py) is left out of an alert; where nothing else is left the alert is kept, `suppressed`.
-
-What is normal once and an attack in numbers (a VM stopped by force) has `at_least` in its rule: a group raises an alert only when
-its hits name that many different values of a field. Values, not hits: the same fact may come from several logs.
 """
 
 from __future__ import annotations
@@ -86,7 +83,7 @@ def from_hits(hits: Iterable[Row], rules: Iterable[RuleLike], exceptions: Except
             key = group_key(hit, known[hit["rule_id"]].custom.group_by) if when else str(hit["event_id"])
             groups[hit["rule_id"], key, window_start(when or EPOCH)][str(hit["event_id"])] = hit
     silenced = _silenced(groups, exceptions) if exceptions else {}
-    alerts = [alert for (rule, key, start), rows in groups.items() if (alert := _alert(known[rule], rows, key, start, silenced))]
+    alerts = [_alert(known[rule], rows, key, start, silenced) for (rule, key, start), rows in groups.items()]
     return sorted(alerts, key=lambda alert: (alert.timestamp, alert.id))
 
 
@@ -100,14 +97,12 @@ def _silenced(groups: Mapping[tuple[str, str, datetime], Mapping[str, Row]], exc
     return found
 
 
-def _alert(rule: RuleLike, rows: Mapping[str, Row], key: str, start: datetime, silenced: Mapping[tuple[str, str], Entry]) -> Alert | None:
-    """The alert of a group, of the hits that are not silenced; a suppressed one of all of them where those are not enough."""
+def _alert(rule: RuleLike, rows: Mapping[str, Row], key: str, start: datetime, silenced: Mapping[tuple[str, str], Entry]) -> Alert:
+    """The alert of a group, of the hits that are not silenced; where there are none, a suppressed one of all of them."""
     loud = [row for event, row in rows.items() if (rule.id, event) not in silenced]
-    if loud and _enough(rule, loud):
+    if loud:
         return build(rule, loud, key, start)
-    if len(loud) == len(rows) or not _enough(rule, rows.values()):
-        return None
-    return build(rule, rows.values(), key, start, suppressed=suppression(silenced[rule.id, e] for e in rows if (rule.id, e) in silenced))
+    return build(rule, rows.values(), key, start, suppressed=suppression(silenced[rule.id, event] for event in rows))
 
 
 def suppression(entries: Iterable[Entry]) -> Suppression:
@@ -166,7 +161,7 @@ def needed_fields(rules: Iterable[RuleLike]) -> set[str]:
     always = {"@timestamp", "event.dataset", "event.original", "log.file.path", "log.offset", *GROUP_FIELDS}
     rules = tuple(rules)
     named = {found for rule in rules
-             for found in (*PLACEHOLDER.findall(rule.custom.explain), *rule.custom.group_by, *rule.custom.at_least)}
+             for found in (*PLACEHOLDER.findall(rule.custom.explain), *rule.custom.group_by)}
     return always | named | {field for fields in ENTITY_FIELDS.values() for field in fields}
 
 
@@ -181,11 +176,6 @@ def group_key(hit: Row, fields: Sequence[str] = ()) -> str:
     values = [str(hit.get(field) or "") for field in fields or GROUP_FIELDS]
     values += [] if fields else [first_of(hit, ENTITY_FIELDS["vm"]) or ""]
     return "".join(f"{len(value)}:{value}" for value in values) if any(values) else str(hit["event_id"])
-
-
-def _enough(rule: RuleLike, rows: Iterable[Row]) -> bool:
-    return all(len({str(row[field]) for row in rows if row.get(field) is not None}) >= number
-               for field, number in rule.custom.at_least.items())
 
 
 def window_start(when: datetime) -> datetime:

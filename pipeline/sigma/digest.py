@@ -25,10 +25,9 @@ def digest(rule: Rule | Correlation) -> str:
 
 
 def _rule(rule: Rule) -> tuple[object, ...]:
-    return compile_rule(rule), sorted(rule.logsource.items()), rule.custom.group_by, sorted(rule.custom.at_least.items())
+    return compile_rule(rule), sorted(rule.logsource.items()), rule.custom.group_by
 
 
 def _correlation(rule: Correlation) -> tuple[object, ...]:
     aliases = sorted((name, sorted(fields.items())) for name, fields in rule.aliases.items())
-    return (rule.type, rule.rules, rule.group_by, rule.span, rule.condition, aliases, rule.known_from, rule.generate,
-            sorted(rule.custom.at_least.items()))
+    return (rule.type, rule.rules, rule.group_by, rule.span, rule.condition, aliases, rule.known_from, rule.generate)

@@ -41,18 +41,17 @@ class Custom(Strict):
     explain: str = ""
     group_by: tuple[str, ...] = ()  # fields whose hits become one alert; default host, user and VM
     known_from: tuple[str, ...] = ()  # correlations: rules whose events make a group known, so that the absence of others shows
-    at_least: dict[str, int] = {}  # field -> how many different values of it the hits of an alert must name; fewer raise none
 
-    @field_validator("group_by", "at_least")
+    @field_validator("group_by")
     @classmethod
-    def _known(cls, value: tuple[str, ...] | dict[str, int]) -> tuple[str, ...] | dict[str, int]:
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if unknown := [name for name in value if name not in BY_NAME]:
             raise ValueError(f"unknown fields {', '.join(unknown)}")
         return value
 
 
 _HINT = ("custom holds threat, version, evidence (a list of {kind: documented|captured|assumed, source, value}), blind_spots, response, "
-         "attack_v18, explain, group_by, known_from, at_least")
+         "attack_v18, explain, group_by, known_from")
 
 
 def read_custom(document: Document) -> tuple[Custom, list[ContentError]]:
