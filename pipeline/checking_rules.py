@@ -40,7 +40,8 @@ def check_rules(settings: Settings, lock: bool = False, today: date | None = Non
     exceptions, wrong = load_exceptions(path, catalogue.everything, catalogue.lists, today or datetime.now(UTC).date())
     locked = (update_lock if lock else check_lock)(place.ours, catalogue.ours)
     problems = [*lint_catalogue(catalogue, known), *errors, *_datasets(place, known), *wrong, *locked]
-    warnings += [*_no_lock(place.ours), *map(_expired, exceptions.expired), *_empty_lists(catalogue), *_never_fire(catalogue.written, known)]
+    warnings += [*_no_lock(place.ours), *map(_expired, exceptions.expired), *_empty_lists(catalogue)]
+    warnings += _never_fire(catalogue.written, known)
     return Checked(problems, warnings, {
         "rules": len(catalogue.rules), "correlations": len(catalogue.correlations), "filters": len(catalogue.filters),
         "exceptions": len(exceptions.active)})

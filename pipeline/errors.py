@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 FULL = os.strerror(errno.ENOSPC)  # the words of a full disk, the same in Python and Java
+
+
+def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:
+    """A hint for a word that is not among those known: the nearest of them, else something to read."""
+    near = get_close_matches(word, list(known), 1)
+    return f"did you mean {near[0]}?" if near else otherwise
 
 
 @dataclass

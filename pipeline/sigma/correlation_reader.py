@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from ..errors import ContentError
+from ..errors import ContentError, did_you_mean
 from ..schema import BY_NAME
 from .correlations import NUMERIC, OPERATORS, TEMPORAL, TYPES, Correlation, CorrelationType, Threshold
 from .documents import Document
@@ -84,7 +84,8 @@ def _read(document: Document, known: Mapping[str, str], groups: Mapping[str, set
         return None, [document.error("`correlation` must be a mapping", "correlation", hint=SPECIFICATION)]
     errors = list(_metadata_errors(document))
     unknown = [key for key in body if key not in _KEYS]
-    errors += [document.error(f"unknown key {key!r}", "correlation", key, hint=", ".join(sorted(_KEYS))) for key in unknown]
+    errors += [document.error(f"unknown key {key!r}", "correlation", key, hint=did_you_mean(str(key), _KEYS, ", ".join(sorted(_KEYS))))
+               for key in unknown]
     custom, found = read_custom(document)
     errors += found
     kind = body.get("type")
@@ -138,7 +139,8 @@ class _Parts:
 
     def resolve(self, name: Any, keys: Sequence[str | int]) -> str:
         if str(name) not in self.known:
-            self.fail(f"refers to {name!r}, which is no rule", *keys, hint="the name or id of a rule in detections/")
+            hint = did_you_mean(str(name), self.known, "the name or id of a rule in detections/")
+            self.fail(f"refers to {name!r}, which is no rule", *keys, hint=hint)
         return self.known.get(str(name), "")
 
     def references(self, keys: Sequence[str]) -> tuple[str, ...]:
@@ -239,7 +241,8 @@ class _Parts:
         named += [(target, ("aliases", alias)) for alias, mapping in aliases.items() for target in mapping.values()]
         for name, keys in named:
             if name not in fields:
-                self.fail(f"unknown field {name!r}", "correlation", *keys, hint="deploy/schema.md lists the fields")
+                hint = did_you_mean(name, BY_NAME, "deploy/schema.md lists the fields")
+                self.fail(f"unknown field {name!r}", "correlation", *keys, hint=hint)
         for alias in aliases.keys() & {*group_by, *values} - fields:
             if any(rule not in aliases[alias] for rule in rules):
                 self.fail(f"alias {alias!r} has no field for some of the rules", "correlation", "aliases", alias)
@@ -275,7 +278,8 @@ def _in_order(read: Mapping[str, Correlation]) -> tuple[tuple[Correlation, ...],
         ready = {key: c for key, c in waiting.items() if not any(rule in waiting for rule in c.refers_to)}
         if not ready:
             names = ", ".join(c.title for c in waiting.values())
-            errors = [c.document.error(f"refers to itself in a circle: {names}", "correlation", "rules") for c in waiting.values()]
+            message, hint = f"refers to itself in a circle: {names}", "in the end a correlation stands on rules: take one reference out"
+            errors = [c.document.error(message, "correlation", "rules", hint=hint) for c in waiting.values()]
             return tuple(done.values()), errors
         done |= ready
         waiting = {key: c for key, c in waiting.items() if key not in ready}

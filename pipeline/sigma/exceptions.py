@@ -17,7 +17,6 @@ import datetime as dt
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 
 from .. import content
-from ..errors import ContentError
+from ..errors import ContentError, did_you_mean
 from ..schema import BY_NAME
 from .compile import check_rule, compile_rule
 from .correlations import Correlation
@@ -160,8 +159,7 @@ def _compiled(path: Path, number: int, entry: Entry, known: Mapping[str, Rule | 
         UserException | None, list[ContentError]]:
     line = content.line_of(path, (number,))
     if entry.rule not in known:
-        near = get_close_matches(entry.rule, known, 1)
-        hint = f"did you mean {near[0]}?" if near else "the name, id or file name of a rule or correlation"
+        hint = did_you_mean(entry.rule, known, "the name, id or file name of a rule or correlation")
         line = content.line_of(path, (number, "rule"))
         return None, [ContentError(f"exception {number + 1}: no rule is named {entry.rule!r}", path, line, hint)]
     document = _as_rule(path, number, entry)

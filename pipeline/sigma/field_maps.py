@@ -19,14 +19,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, PrivateAttr
 
 from .. import content
-from ..errors import ContentError
+from ..errors import ContentError, did_you_mean
 from ..schema import BY_NAME
 from .documents import Document, KeyPath
 from .rewrite import NOT_SELECTIONS, narrowed, pairs_of, renamed, rewrite
@@ -36,8 +35,7 @@ SOURCE = "_log_source"  # the selection that a map adds
 
 def _ours(name: str) -> str:
     if name not in BY_NAME:
-        near = get_close_matches(name, BY_NAME, 1)
-        raise ValueError(f"unknown field {name!r}" + (f", did you mean {near[0]}?" if near else ", deploy/schema.md lists the fields"))
+        raise ValueError(f"unknown field {name!r}, {did_you_mean(name, BY_NAME, 'deploy/schema.md lists the fields')}")
     return name
 
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from sigma.rule import SigmaRule
 
-from ..errors import ContentError
+from ..errors import ContentError, did_you_mean
 from .compile import check_rule
 from .documents import Document
 from .load import Rule, read_rule
@@ -105,8 +104,7 @@ def _misnamed(each: Filter, rule: Rule | None, reference: str, named: Iterable[s
     if reference in others:
         return f"names {reference!r}, a correlation", "filter the rules that it refers to"
     if rule is None:
-        near = get_close_matches(reference, named, 1)
-        return f"names {reference!r}, which is no rule", f"did you mean {near[0]}?" if near else "the name or id of a rule"
+        return f"names {reference!r}, which is no rule", did_you_mean(reference, named, "the name or id of a rule")
     if not each.covers(rule):
         return (f"its log source {dict(each.body.logsource)} is not that of {reference!r}, {dict(rule.logsource)}",
                 "give the filter the rule's log source, or a wider one")

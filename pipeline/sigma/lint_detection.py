@@ -17,6 +17,8 @@ from .known import Known
 from .load import Rule
 from .terms import TEXT_TYPES
 
+_ENCODINGS = {"wide", "utf16", "utf16le", "utf16be", "windash", "base64", "base64offset"}
+_ENDS = {"contains", "startswith", "endswith"}
 _KEEP_CASE = {"all", "neq", "contains", "startswith", "endswith"}
 
 
@@ -80,6 +82,11 @@ def _value_faults(item: SigmaDetectionItem) -> Iterator[tuple[str, str]]:
         yield "base64offset of text beyond ASCII is cut wrongly (pySigma 1.5.1)", "write the encoded text with contains"
     if {"base64", "base64offset"} & set(modifiers) and any("*" in t or "?" in t for t in texts):
         yield "base64 of an escaped wildcard encodes the backslash too (pySigma 1.5.1)", "write the encoded text with contains"
+    base64 = next((number for number, name in enumerate(modifiers) if name in ("base64", "base64offset")), len(modifiers))
+    if late := [name for name in modifiers[base64 + 1:] if name in _ENCODINGS]:
+        yield f"{late[0]} after {modifiers[base64]} is applied to the encoded text", f"write |{late[0]} before |{modifiers[base64]}"
+    if len(twice := [name for name in modifiers if name in _ENDS]) > 1:
+        yield f"{' and '.join(twice)} together mean contains", "keep the one that is meant"
     if "cased" in modifiers and not set(modifiers[modifiers.index("cased") + 1:]) <= _KEEP_CASE:
         yield "a modifier after `cased` loses the case", "write cased last"
 

@@ -11,7 +11,6 @@ import csv
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from typing import Any
 from pydantic import RootModel
 
 from .. import content
-from ..errors import ContentError
+from ..errors import ContentError, did_you_mean
 from ..schema import BY_NAME
 from .documents import Document, KeyPath
 from .rewrite import pairs_of, rewrite
@@ -79,8 +78,7 @@ class Lists:
             raise document.error(f"{key}: {text!r} has no placeholder", *keys, hint="write the name of a list, such as '%bastions%'")
         for name in names:
             if name not in self.by_name:
-                near = get_close_matches(name, self.by_name, 1)
-                known = f"did you mean %{near[0]}%?" if near else f"lists: {', '.join(sorted(self.by_name)) or 'none'}"
+                known = did_you_mean(name, self.by_name, f"lists: {', '.join(sorted(self.by_name)) or 'none'}")
                 raise document.error(f"{key}: unknown list %{name}%", *keys, hint=f"{known}; {_HINT}")
 
     def _written_out(self, text: str) -> list[Value]:

@@ -6,7 +6,6 @@ import datetime as dt
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from sigma.modifiers import modifier_mapping
 from sigma.rule import SigmaDetection, SigmaRule
 
 from .. import content
-from ..errors import ContentError
+from ..errors import ContentError, did_you_mean
 from . import repairs  # noqa: F401 (registers itself with pySigma)
 from .documents import SPECIFICATION, Document, KeyPath, read_documents
 from .field_maps import FieldMaps, read_field_maps
@@ -179,9 +178,7 @@ def _unknown_keys(document: Document) -> Iterator[ContentError]:
     """Sigma lets a rule have keys of its own; a misspelt one would be lost without a word, so ours stand under `custom`."""
     for key in document.data:
         if key not in _KEYS:
-            near = get_close_matches(str(key), _KEYS, 1)
-            hint = f"did you mean {near[0]}?" if near else "our own keys stand under custom"
-            yield document.error(f"unknown key {key!r}", str(key), hint=hint)
+            yield document.error(f"unknown key {key!r}", str(key), hint=did_you_mean(str(key), _KEYS, "our own keys stand under custom"))
 
 
 def _with_id(document: Document) -> Document:
@@ -271,8 +268,7 @@ def _refusal(piece: Any) -> Exception | None:
 def _modifier_hint(key: str, piece: Any) -> str:
     name, *modifiers = key.split("|")
     if unknown := [modifier for modifier in modifiers if modifier not in modifier_mapping]:
-        near = get_close_matches(unknown[0], modifier_mapping, 1)
-        return f"did you mean |{near[0]}?" if near else f"modifiers: {', '.join(sorted(modifier_mapping))}"
+        return did_you_mean(unknown[0], modifier_mapping, f"modifiers: {', '.join(sorted(modifier_mapping))}")
     for order in permutations(modifiers) if 1 < len(modifiers) < 5 and key in piece else ():
         right = "|".join((name, *order))
         if not _refusal({right: piece[key]}):

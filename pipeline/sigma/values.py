@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from ipaddress import ip_address
 from typing import Any, NoReturn, cast
 
@@ -31,6 +30,7 @@ from sigma.types import (
     SpecialChars,
 )
 
+from ..errors import did_you_mean
 from ..schema import BY_NAME, Column
 from .load import Rule
 from .regexes import rust
@@ -62,9 +62,8 @@ class Place:
 def column_of(place: Place, name: str) -> Column:
     """The schema column of a field; fails with the nearest name if there is none."""
     if name not in BY_NAME:
-        near = get_close_matches(name, BY_NAME, 1)
-        known = f"did you mean {near[0]}?" if near else "fields are listed in pipeline/schema.py"
-        place.fail(f"unknown field {name!r}", f"{known}; --field-map names others" if place.rule.document.foreign else known)
+        hint = did_you_mean(name, BY_NAME, "fields are listed in pipeline/schema.py")
+        place.fail(f"unknown field {name!r}", f"{hint}; --field-map names others" if place.rule.document.foreign else hint)
     return BY_NAME[name]
 
 

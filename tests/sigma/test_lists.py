@@ -71,7 +71,7 @@ def test_an_explanation_names_the_empty_list() -> None:
 
 
 @pytest.mark.parametrize(("selection", "message"), [
-    ("{user.name|expand: '%bastion%'}", "rule.yml:6: rule 'T': user.name|expand: unknown list %bastion% (did you mean %bastions%?"),
+    ("{user.name|expand: '%bastion%'}", "rule.yml:6: rule 'T': user.name|expand: unknown list %bastion% (did you mean bastions?"),
     ("{user.name|expand: '%x%'}", "unknown list %x% (lists: bastions, nobody, people, ports;"),
     ("{user.name|expand: anna}", "user.name|expand: 'anna' has no placeholder"),
     ("{user.name|expand: 5}", "user.name|expand: 5 has no placeholder"),
