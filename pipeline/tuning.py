@@ -73,6 +73,29 @@ def backtest(
         print_outcome(outcome, out)
 
 
+@app.command()
+def readiness(
+    lake: Lake = None,
+    days: Annotated[int, typer.Option(min=1, help="How many days to look back, from the newest event.")] = 30,
+    json: Json = False,
+) -> None:
+    """Show whether the events that each rule needs arrive, and what to switch on at the vendor's side if they do not.
+
+    Ready: its event ids were seen. Ids never seen: its source arrives, these ids did not; that is normal for rare events, and told apart
+    from a setting that is off by whether other events of that setting arrive. Source silent: nothing since. Source never seen.
+
+    Example: [bold]hypervigil readiness --days 7[/]
+    """
+    from . import readiness as surveying
+    from .shortfalls import print_survey
+
+    survey = stoppable(lambda: surveying.readiness(settings(lake=lake), days, quiet=json))
+    if json:
+        print_json(survey.as_dict())
+    else:
+        print_survey(survey, out)
+
+
 def _threats(threats: list[Threat]) -> Table:
     table = Table("threat", "rules", "correlations", "levels", "techniques (v19)", box=None, header_style="dim")
     for threat in threats:

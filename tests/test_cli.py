@@ -21,8 +21,8 @@ def hypervigil(*args: str, stdin: str | None = None) -> subprocess.CompletedProc
 
 @pytest.mark.parametrize(
     "command",
-    ["run", "parse", "test", "explain", "report", "replay", "check", "realcheck", "sources", "coverage", "backtest", "new parser",
-     "new rule"],
+    ["run", "parse", "test", "explain", "report", "replay", "check", "realcheck", "sources", "coverage", "backtest", "readiness",
+     "new parser", "new rule"],
 )
 def test_help_teaches_with_an_example(command: str) -> None:
     result = hypervigil(*command.split(), "--help")

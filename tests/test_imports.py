@@ -25,9 +25,9 @@ LAYERS = (
     {"context", "finding", "sources", "ledger", "ingest", "figures", "progress", "replaying", "rulebook"},
     # Views of records and checks of content, which need no Spark.
     {"events", "expectations", "proofs", "conformance", "conformance_correlations", "realcheck", "checking", "explaining", "scaffold",
-     "coverage", "checking_rules"},
+     "coverage", "families", "checking_rules"},
     {"analytics", "correlate", "rows", "wording", "alerts", "raising", "alerting", "quality", "report", "export",
-     "sinks", "choosing", "comparison", "backtest", "differences"},
+     "sinks", "choosing", "comparison", "backtest", "differences", "needs", "readiness", "shortfalls"},
     {"run", "terminal", "stopping"},
     {"authoring", "tuning"},
     {"cli"},
