@@ -8,7 +8,7 @@ BIN := .venv/bin
 # Runs a command with a Java that Spark accepts.
 WITH_JAVA = JAVA_HOME="$$(deploy/setup.sh java)" && export JAVA_HOME &&
 TREE ?= ../shared/real_logs
-LINES ?= 1000000
+LINES ?= 1000000 10000000
 SOURCES ?= vmware-esxi
 
 .PHONY: help demo test check bench realcheck screenshot generate clean
@@ -35,8 +35,10 @@ lint: .venv/.installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: .venv/.installed  ## Measure against tests/bench/baseline.json (LINES=1000000 SOURCES="vmware-esxi")
-	@$(WITH_JAVA) $(BIN)/python -m tests.bench.run --lines $(LINES) $(foreach s,$(SOURCES),--source $(s))
+bench: .venv/.installed  ## Measure: results.json against baseline.json, rules.json, correlate.json (LINES="1000000" SOURCES="vmware-esxi")
+	@$(WITH_JAVA) for lines in $(LINES); do $(BIN)/python -m tests.bench.run --lines $$lines $(foreach s,$(SOURCES),--source $(s)); done
+	@$(BIN)/python -m tests.bench.rules
+	@$(WITH_JAVA) $(BIN)/python -m tests.bench.correlate
 
 realcheck: .venv/.installed  ## Measure the parsers on the real logs in TREE (default ../shared/real_logs)
 	@$(BIN)/hypervigil realcheck $(TREE)
