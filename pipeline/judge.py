@@ -72,7 +72,8 @@ def _members(hits: pl.DataFrame, correlation: Correlation, slot: int, rule: str)
         "event",
         "fact",
         "channel",
-        (pl.concat_str(values, separator=SEPARATOR).str.to_lowercase() if values else pl.lit(None, pl.String)).alias("value"),
+        (pl.concat_str(values, separator=SEPARATOR).str.to_lowercase() if correlation.type == "value_count" else pl.lit(None, pl.String))
+        .alias("value"),
         pl.when(number.is_finite()).then(number).alias("number"),
         _carried(hits, correlation, rule).alias("carried"))
     return rows.filter(c("key").is_not_null()).cast(MEMBERS)  # type: ignore[arg-type]
@@ -171,13 +172,13 @@ def _describe(rows: pl.DataFrame, done: Fulfilled, found: pl.DataFrame, correlat
     place = np.searchsorted(found.get_column("first").to_numpy(), mine.get_column("row").to_numpy(), side="right") - 1
     inside = (place >= 0) & (mine.get_column("row").to_numpy() <= found.get_column("last").to_numpy()[np.maximum(place, 0)])
     mine = mine.with_columns(pl.Series("episode", place)).filter(pl.Series(inside))
+    once = mine.unique(["episode", "event"], keep="first", maintain_order=True)
     telling = pl.concat([
         mine.unique(["episode", "slot"], keep="first", maintain_order=True), mine.unique("episode", keep="last", maintain_order=True),
-        mine.filter(pl.int_range(pl.len()).over("episode") < MAX_EVENTS)])
+        once.filter(pl.int_range(pl.len()).over("episode") < MAX_EVENTS)])
     events = telling.unique(["episode", "event"], keep="first", maintain_order=True).group_by("episode", maintain_order=True).agg(
         c("event").head(MAX_EVENTS).alias("events"))
-    whole = mine.group_by("episode").agg(
-        c("key", "group").first(), c("first").min(), c("last").max(), c("event").n_unique().alias("count"))
+    whole = once.group_by("episode").agg(c("key", "group").first(), c("first").min(), c("last").max(), pl.len().alias("count"))
     described = whole.join(events, on="episode").join(_occurrences(mine, done, correlation), on="episode").sort("episode")
     ends = found[described.get_column("episode")].select("closes", "value")
     return pl.concat([described, ends], how="horizontal").with_columns(pl.lit(correlation.id).alias("correlation")).select(

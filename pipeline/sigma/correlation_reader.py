@@ -28,7 +28,7 @@ def read_correlations(documents: Iterable[Document], rules: Iterable[Rule]) -> t
     """Correlations in the order in which they must run (each after those it refers to), and what is wrong with the others."""
     rules = list(rules)
     known = {key: rule.id for rule in rules for key in (rule.id, rule.name) if key}
-    read, errors = {}, list[ContentError]()
+    read, errors = dict[str, Correlation](), list[ContentError]()
     documents = list(documents)
     for document in documents:
         for key in (document.data.get("id"), document.data.get("name")):
@@ -40,6 +40,7 @@ def read_correlations(documents: Iterable[Document], rules: Iterable[Rule]) -> t
         errors += found
         if correlation:
             read[correlation.id] = correlation
+    errors += _drop_dangling(read, {rule.id for rule in rules})
     ordered, cycles = _in_order(read)
     return _with_carried(_with_evidence(ordered, rules)), (*errors, *cycles)
 
@@ -268,6 +269,16 @@ def _date(value: Any) -> dt.date | None:
         return dt.date.fromisoformat(str(value)) if value is not None else None
     except ValueError:
         return None
+
+
+def _drop_dangling(read: dict[str, Correlation], rules: set[str]) -> list[ContentError]:
+    """Take out those that refer to a correlation which is refused, and say so."""
+    errors = []
+    while dangling := [c for c in read.values() if not set(c.refers_to) <= rules | read.keys()]:
+        for correlation in dangling:
+            errors.append(correlation.document.error("refers to a correlation that is itself in error", "correlation", "rules"))
+            del read[correlation.id]
+    return errors
 
 
 def _in_order(read: Mapping[str, Correlation]) -> tuple[tuple[Correlation, ...], list[ContentError]]:

@@ -34,17 +34,21 @@ class Expression:
         counted: Flags = np.sum(inner, axis=0) >= self.number
         return counted
 
-    def alternatives(self, *, negated: bool = False) -> set[tuple[frozenset[str], frozenset[str]]]:
-        """Pairs of rules (by id) that must be present and rules that must be absent, each of which makes it true."""
+    def alternatives(self) -> list[tuple[frozenset[str], frozenset[str]]]:
+        """Pairs of rules (by id) that must be present and rules that must be absent, each of which makes it true; the least of them."""
+        found = self._ways(negated=False)
+        return [way for way in found if not any(other != way and other[0] <= way[0] and other[1] <= way[1] for other in found)]
+
+    def _ways(self, *, negated: bool) -> set[tuple[frozenset[str], frozenset[str]]]:
         if self.op == "rule":
             one, none = frozenset({self.rule}), frozenset[str]()
             return {(none, one) if negated else (one, none)}
         if self.op == "not":
-            return self.parts[0].alternatives(negated=not negated)
+            return self.parts[0]._ways(negated=not negated)
         least = len(self.parts) - self.number + 1 if negated else self.number
         found = set()
         for parts in combinations(self.parts, least):
-            for choice in product(*(part.alternatives(negated=negated) for part in parts)):
+            for choice in product(*(part._ways(negated=negated) for part in parts)):
                 present, absent = (frozenset[str]().union(*(pair[side] for pair in choice)) for side in (0, 1))
                 if not present & absent:
                     found.add((present, absent))

@@ -59,6 +59,13 @@ def test_circles_are_refused() -> None:
     assert [error.message for error in errors] == [f"rule 'C{n}': refers to itself in a circle: C0, C1" for n in (0, 1)]
 
 
+def test_what_refers_to_a_refused_correlation_is_refused() -> None:
+    found, errors = read({"name": "x", "correlation": {**COUNT, "rules": ["y"]}}, {"name": "y", "correlation": {**COUNT, "rules": ["z"]}},
+                         {"name": "z", "correlation": {**COUNT, "timespan": "soon"}}, {"name": "fine", "correlation": COUNT})
+    assert [each.name for each in found] == ["fine"]
+    assert [error.message for error in errors][1:] == [f"rule 'C{n}': refers to a correlation that is itself in error" for n in (1, 0)]
+
+
 def test_correlations_carry_what_those_above_read() -> None:
     """The one above reads user.name, which the one between has from below, and source.ip under a name of its own."""
     found, errors = read(
