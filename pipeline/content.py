@@ -27,7 +27,7 @@ def version() -> str:
     """Hash of all parsers and rules: which content made these events and alerts."""
     digest = hashlib.blake2b(digest_size=6)
     for root in map(folder, ("parsers", "detections")):
-        for path in sorted(p for p in root.rglob("*") if p.is_file() and p.suffix in (".yml", ".csv")):
+        for path in sorted(p for p in root.rglob("*") if p.is_file() and p.suffix in (".yml", ".csv", ".txt")):
             digest.update(os.fsencode(path.relative_to(root)) + b"\0" + (path.read_bytes() if os.access(path, os.R_OK) else b""))
     return digest.hexdigest()
 

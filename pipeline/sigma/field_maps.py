@@ -116,10 +116,11 @@ class FieldMap(_Strict):
         if isinstance(target, Program):
             return target.pair(modifiers, value)
         if "fieldref" in modifiers:
-            value = [self._plain(each) for each in value] if isinstance(value, list) else self._plain(value)
+            value = [self.plain(each) for each in value] if isinstance(value, list) else self.plain(value)
         return "|".join([target, *modifiers]), value
 
-    def _plain(self, name: Any) -> Any:
+    def plain(self, name: Any) -> Any:
+        """The field of ours that one of theirs is read from."""
         target = self.fields.get(str(name), name)
         return target.program_of if isinstance(target, Program) else target
 
@@ -133,12 +134,43 @@ class FieldMaps:
 
     def mapped(self, document: Document) -> Document:
         """The document as our events have it. Raises ContentError when two of its fields become one."""
+        if document.kind == "correlation":
+            return _grouped(document, _agreed(self.maps))
         found = [each for each in self.maps if each.is_for(document.written)]
         closest = max((len(each.logsource) for each in found), default=0)
         found = [each for each in found if len(each.logsource) == closest]
+        if document.kind == "filter":  # it narrows rules that are about the right events already
+            return FieldMap(logsource={}, fields=_agreed(found)).mapped(document)
         names = {key.split("|")[0] for key, _ in pairs_of(document)} - {""}
         able = [each for each in found if each.covers(names)] or found[:1]
         return _alternatives(document, [each.mapped(document) for each in able]) if able else document
+
+
+def _agreed(maps: Iterable[FieldMap]) -> dict[str, str]:
+    """Fields that all maps which name them read from the same field of ours."""
+    targets: dict[str, set[str]] = {}
+    for each in maps:
+        for name in each.fields:
+            targets.setdefault(name, set()).add(each.plain(name))
+    return {name: next(iter(found)) for name, found in targets.items() if len(found) == 1}
+
+
+def _grouped(document: Document, fields: Mapping[str, str]) -> Document:
+    """A correlation, which has no log source, with our fields in group-by, aliases and what is counted."""
+    body = document.data["correlation"]
+    if not isinstance(body, dict):
+        return document
+
+    def ours(value: Any) -> Any:
+        return [ours(each) for each in value] if isinstance(value, list) else fields.get(str(value), value)
+
+    changed = body | {key: ours(value) for key, value in body.items() if key == "group-by"}
+    if isinstance(condition := body.get("condition"), dict) and "field" in condition:
+        changed["condition"] = condition | {"field": ours(condition["field"])}
+    if isinstance(aliases := body.get("aliases"), dict):
+        changed["aliases"] = {name: {rule: ours(field) for rule, field in mapping.items()} if isinstance(mapping, dict) else mapping
+                              for name, mapping in aliases.items()}
+    return document.changed(document.data | {"correlation": changed}, document.lines)
 
 
 def _alternatives(document: Document, readings: list[Document]) -> Document:

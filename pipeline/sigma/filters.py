@@ -39,8 +39,8 @@ class Filter:
         return self.document.path
 
     def covers(self, rule: Rule) -> bool:
-        """Whether every event that the rule is about is one that the filter is about."""
-        return self.body.logsource.items() <= rule.logsource.items()
+        """Whether the log source of the rule, as written, is within that of the filter."""
+        return _logsource(self.body).items() <= _logsource(rule).items()
 
 
 def read_filters(documents: Iterable[Document]) -> tuple[tuple[Filter, ...], tuple[ContentError, ...]]:
@@ -106,9 +106,15 @@ def _misnamed(each: Filter, rule: Rule | None, reference: str, named: Iterable[s
     if rule is None:
         return f"names {reference!r}, which is no rule", did_you_mean(reference, named, "the name or id of a rule")
     if not each.covers(rule):
-        return (f"its log source {dict(each.body.logsource)} is not that of {reference!r}, {dict(rule.logsource)}",
+        return (f"its log source {_logsource(each.body)} is not that of {reference!r}, {_logsource(rule)}",
                 "give the filter the rule's log source, or a wider one")
     return None
+
+
+def _logsource(rule: Rule) -> dict[str, str]:
+    """The log source as written, whatever a field map made of it."""
+    source = rule.sigma.logsource
+    return {key: value for key in ("product", "service", "category") if (value := getattr(source, key))}
 
 
 def _filtered(rule: Rule, filters: Iterable[Filter]) -> Rule:

@@ -118,6 +118,42 @@ def test_a_users_map_replaces_ours_and_adds_sources(tmp_path: Path) -> None:
         "process.name|endswith", "process.title|contains|all"}
 
 
+def test_filters_for_rules_of_others_may_use_their_fields(tmp_path: Path) -> None:
+    text = ESXCLI.replace("title: ESXi", "name: killed\ntitle: ESXi") + """\
+---
+title: Not by the manager
+id: 60000000-0000-4000-8000-000000000008
+logsource: {product: linux, category: process_creation}
+filter:
+  rules: [killed]
+  selection: {User: vpxuser}
+  condition: not selection
+"""
+    found = catalogue(tmp_path, text)
+    assert not found.errors, [str(error) for error in found.errors]
+    log = "".join(SHELL.format(user, "esxcli vm process kill -t soft") for user in ("root", "vpxuser"))
+    assert len(hits(found, "ESXi VM Killed By Esxcli", "vmware-esxi", log)) == 1
+
+
+def test_correlations_of_others_group_by_our_fields(tmp_path: Path) -> None:
+    text = ESXCLI.replace("title: ESXi", "name: killed\ntitle: ESXi") + """\
+---
+title: Many Killed
+id: 60000000-0000-4000-8000-000000000009
+correlation:
+  type: value_count
+  rules: [killed]
+  group-by: [User, host.name]
+  aliases: {who: {killed: User}}
+  timespan: 1h
+  condition: {field: CommandLine, gte: 3}
+"""
+    found = catalogue(tmp_path, text)
+    (theirs,) = (each for each in found.correlations if each.document.foreign)
+    assert (theirs.group_by, theirs.threshold.fields) == (("user.name", "host.name"), ("process.command_line",))
+    assert list(theirs.aliases["who"].values()) == ["user.name"]
+
+
 def rows(*pairs: tuple[str, str]) -> pl.DataFrame:
     return pl.DataFrame({"event.dataset": [dataset for dataset, _ in pairs], "event.action": [action for _, action in pairs]})
 

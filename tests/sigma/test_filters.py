@@ -8,10 +8,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipeline.sigma.catalogue import Catalogue, resolve
+from pipeline.kernel.engine import Engine
+from pipeline.proofs import parse_apart
+from pipeline.sigma.cases import load_cases
+from pipeline.sigma.catalogue import Catalogue, load_catalogue, resolve
 from pipeline.sigma.compile import compile_rule
 from pipeline.sigma.lists import Lists, ValueList
-from pipeline.sigma.load import Reading, load_text
+from pipeline.sigma.load import Places, Reading, load_text
 from pipeline.sigma.terms import matches
 
 RULE = """\
@@ -130,3 +133,33 @@ def test_wrong_filters_are_refused_and_not_applied(old: str, new: str, message: 
     found = catalogue(rule(), text, many)
     assert any(message in str(error) for error in found.errors), [str(error) for error in found.errors]
     assert "many" in new or not found.rules[0].filters
+
+
+def hits_of_cases(name: str, lists: Path | None, **fields: str) -> tuple[pl.DataFrame, int]:
+    """The events of a rule's firing cases, with some fields set, and how many of them it finds with some lists filled."""
+    engine = Engine()
+    wanted = next(rule for rule in load_catalogue(Places(lists=lists)).rules if rule.path.stem == name)
+    logs = [log for case in load_cases(wanted.cases_path) if case.fires for log in case.sources]
+    frames = [frame for log in logs for frame in parse_apart(engine, [log.raw.encode()], log.parser) if frame.height]
+    events = pl.concat(frames, how="diagonal").with_columns(pl.lit(value).alias(key.replace("__", ".")) for key, value in fields.items())
+    return events, engine.detector([wanted]).detect(events).height
+
+
+@pytest.mark.parametrize("name", ["vcenter_snapshot_created", "vcenter_disk_attached", "vcenter_disk_detached", "vcenter_vm_cloned"])
+def test_our_filter_for_backup_products_waits_for_its_list(name: str, tmp_path: Path) -> None:
+    _, found = hits_of_cases(name, None, user__name="svc-Backup")
+    assert found, "the list that we ship is empty"
+    (tmp_path / "backup_accounts.txt").write_text("svc-backup\n")
+    assert hits_of_cases(name, tmp_path, user__name="svc-Backup")[1] == 0
+    assert hits_of_cases(name, tmp_path, user__name="anna")[1] == found
+
+
+@pytest.mark.parametrize("name", ["esx_login_failed", "esx_session_token_used"])
+def test_our_filter_for_vcenter_needs_its_account_and_its_address(name: str, tmp_path: Path) -> None:
+    (tmp_path / "vcenter_servers.csv").write_text("address,name\n192.0.2.0/29,vc01\n2001:db8::5,vc02\n")
+    own = {"user__name": "vpxuser", "source__ip": "192.0.2.4"}
+    found = hits_of_cases(name, None, **own)[1]
+    assert found
+    assert hits_of_cases(name, tmp_path, **own)[1] == hits_of_cases(name, tmp_path, **own | {"source__ip": "2001:db8::5"})[1] == 0
+    assert hits_of_cases(name, tmp_path, **own | {"source__ip": "192.0.2.99"})[1] == found, "whoever took its password"
+    assert hits_of_cases(name, tmp_path, **own | {"user__name": "root"})[1] == found
