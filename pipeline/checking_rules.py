@@ -40,7 +40,7 @@ def check_rules(settings: Settings, lock: bool = False, today: date | None = Non
     exceptions, wrong = load_exceptions(path, catalogue.everything, catalogue.lists, today or datetime.now(UTC).date())
     locked = (update_lock if lock else check_lock)(place.ours, catalogue.ours)
     problems = [*lint_catalogue(catalogue, known), *errors, *_datasets(place, known), *wrong, *locked]
-    warnings += [*_no_lock(place.ours), *map(_expired, exceptions.expired), *_empty_lists(catalogue)]
+    warnings += [*_no_lock(place.ours), *map(_expired, exceptions.expired), *_idle(exceptions.active, catalogue), *_empty_lists(catalogue)]
     warnings += _never_fire(catalogue.written, known)
     return Checked(problems, warnings, {
         "rules": len(catalogue.rules), "correlations": len(catalogue.correlations), "filters": len(catalogue.filters),
@@ -65,6 +65,17 @@ def _expired(each: UserException) -> ContentError:
     entry = each.entry
     message = f"the exception of {entry.rule} by {entry.owner} has expired ({entry.expires}): {entry.reason}"
     return ContentError(message, each.path, each.line, "renew it, or remove it")
+
+
+def _idle(exceptions: Iterable[UserException], catalogue: Catalogue) -> Iterator[ContentError]:
+    """Exceptions for rules that raise no alert of their own: there is nothing to excuse."""
+    alerting = {rule.id for rule in catalogue.alerting} | {each.id for each in catalogue.alerting_correlations}
+    for each in exceptions:
+        if each.rule not in alerting:
+            above = [c.path.stem for c in catalogue.correlations if each.rule in c.refers_to]
+            message = f"the exception of {each.entry.rule} does nothing: that rule raises no alert of its own"
+            hint = f"name what it is a step of ({', '.join(above)}), or leave its events out by a filter"
+            yield ContentError(message, each.path, each.line, hint)
 
 
 def _empty_lists(catalogue: Catalogue) -> Iterator[ContentError]:

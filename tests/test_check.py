@@ -74,6 +74,7 @@ def test_lists_exceptions_and_maps_of_a_user(tmp_path: Path) -> None:
     (tmp_path / "map.yml").write_text("logsource: {product: x}\ndatasets: [vmware.exsi]\n")
     (tmp_path / "mine.yml").write_text(
         "- {rule: esx_ssh_enabled, when: {host.name: lab}, owner: anna, reason: a lab, expires: 2026-01-01}\n"
+        "- {rule: esx_login_failed, when: {host.name: lab}, owner: anna, reason: a lab, expires: 2999-01-01}\n"
         "- {rule: esx_ssh_enabeld, when: {host.name: lab}, owner: anna, reason: a lab, expires: 2999-01-01}\n")
     files = {"--lists": tmp_path, "--exceptions": tmp_path / "mine.yml", "--field-map": tmp_path / "map.yml"}
     code, result, _ = check(ROOT, *(str(word) for pair in files.items() for word in pair))
@@ -83,6 +84,7 @@ def test_lists_exceptions_and_maps_of_a_user(tmp_path: Path) -> None:
     assert any("no parser has the dataset 'vmware.exsi'" in message for message in problems)
     assert any("not-an-address" in message for message in problems), problems
     assert any("the exception of esx_ssh_enabled by anna has expired (2026-01-01): a lab" in message for message in warnings)
+    assert any("the exception of esx_login_failed does nothing" in message for message in warnings)
     assert not any("is empty" in message for message in warnings)
     assert any("%backup_accounts% is empty" in each["message"] for each in check(ROOT)[1]["warnings"])
 
