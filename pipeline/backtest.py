@@ -30,10 +30,12 @@ from .lake import TABLES, Lake
 from .progress import Progress
 from .raising import WINDOW, from_findings, from_hits, needed_fields, window_start
 from .rows import ENTITY_FIELDS
+from .rulebook import exceptions_of, places
 from .schema import BY_NAME
 from .sigma.compile import compile_rule
 from .sigma.correlations import closure
 from .sigma.digest import digests
+from .sigma.exceptions import Exceptions
 from .sigma.load import Rule
 from .sigma.terms import fields, terms
 
@@ -61,7 +63,8 @@ def backtest(settings: Settings, names: Sequence[str] = (), top: int = 10, examp
 
     What cannot work is refused before Spark starts. A session given is left open.
     """
-    wanted = named(names)
+    wanted = named(names, places(settings))
+    exceptions = exceptions_of(settings, wanted.catalogue)
     progress = Progress(quiet, settings.progress)
     with progress.stage("starting Spark"):
         own = spark or session.session(settings)
@@ -71,19 +74,21 @@ def backtest(settings: Settings, names: Sequence[str] = (), top: int = 10, examp
             with progress.query("looking for rules that changed", own):
                 runs = _rules_of_runs(house)
                 chosen = wanted.choose(runs)
-            return _compare(house, chosen, runs, settings, progress, top, examples) if chosen.ids else Outcome(seconds=progress.seconds)
+            if not chosen.ids:
+                return Outcome(seconds=progress.seconds)
+            return _compare(house, chosen, runs, exceptions, settings, progress, top, examples)
     finally:
         if spark is None:
             session.stop(own)
 
 
-def _compare(house: Lake, chosen: Chosen, runs: Sequence[Digests], settings: Settings, progress: Progress, top: int,
-             examples: int) -> Outcome:
+def _compare(house: Lake, chosen: Chosen, runs: Sequence[Digests], exceptions: Exceptions, settings: Settings, progress: Progress,
+             top: int, examples: int) -> Outcome:
     spark = house.spark
     with progress.query("looking at the stored events", spark):
         period, events, newest = _range(house, settings.since, settings.until)
     reach = correlate.reach(chosen.correlations)
-    after = _detected(period.of(house.read("events"), reach), chosen).persist()
+    after = _detected(period.of(house.read("events"), reach), chosen, exceptions.fields).persist()
     try:
         with progress.query(f"running {len(chosen.rules):,} rules over {events:,} events", spark):
             after.count()
@@ -92,7 +97,9 @@ def _compare(house: Lake, chosen: Chosen, runs: Sequence[Digests], settings: Set
             hits = compare_hits(period.of(before), period.of(after), top, examples)
         many = {rule.id for rule in chosen.rules if hits.of(rule.id).after > MOST_HITS}
         with progress.query("making alerts", spark):
-            now = [*_alerts(period.of(after), chosen, hits, many), *_correlated(house, chosen, after, period, newest)]
+            made = [*_alerts(period.of(after), chosen, hits, many, exceptions),
+                    *_correlated(house, chosen, after, period, newest, exceptions)]
+            now = [_seen(alert) for alert in made if alert.suppressed is None and period.since <= alert.first < period.until]
             alerts = compare_alerts(_stored(house, set(chosen.ids) - many, period), now, top)
     finally:
         after.unpersist()
@@ -124,12 +131,12 @@ def _range(house: Lake, since: datetime | None, until: datetime | None) -> tuple
 # --- hits ---------------------------------------------------------------------------------------------------------------------
 
 
-def _detected(events: DataFrame, chosen: Chosen) -> DataFrame:
-    """The hits of the chosen rules in events: rows as in the table `hits`, with what comparing and alerting read of them."""
+def _detected(events: DataFrame, chosen: Chosen, asked: set[str]) -> DataFrame:
+    """The hits of the chosen rules in events: rows as in the table `hits`, with what comparing and alerting read of them, and `asked`."""
     if not chosen.rules:
         return events.sparkSession.createDataFrame([], TABLES["hits"].ddl)
     there = _leaves(events)
-    names = sorted(_read_fields(chosen) & there)
+    names = sorted((_read_fields(chosen) | asked) & there)
     detector = Engine().detector(chosen.rules)
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -191,30 +198,29 @@ def _hits(events: pl.DataFrame, detector: Detector) -> list[pa.RecordBatch]:
 # --- alerts -------------------------------------------------------------------------------------------------------------------
 
 
-def _alerts(after: DataFrame, chosen: Chosen, hits: Compared, many: set[str]) -> Iterator[Seen]:
+def _alerts(after: DataFrame, chosen: Chosen, hits: Compared, many: set[str], exceptions: Exceptions) -> Iterator[Alert]:
     """What the new hits raise, day by day."""
     ids = {rule.id for rule in chosen.rules} - many
     rules = [rule for rule in chosen.catalogue.alerting if rule.id in ids]
-    wanted = needed_fields(rules) - {"event.original"}
+    wanted = needed_fields(rules) - {"event.original"} | exceptions.fields
     for day in sorted({day for rule in rules for day, found in hits.by_rule.get(rule.id, {}).items() if found.after}):
-        yield from map(_seen, from_hits(alerting.hits(after, day, rules, wanted), rules))
+        yield from from_hits(alerting.hits(after, day, rules, wanted), rules, exceptions)
 
 
-def _correlated(house: Lake, chosen: Chosen, after: DataFrame, period: Period, newest: datetime) -> Iterator[Seen]:
+def _correlated(house: Lake, chosen: Chosen, after: DataFrame, period: Period, newest: datetime, exceptions: Exceptions) -> list[Alert]:
     """What correlations raise from the new hits and the stored ones of the rules that stay as they are."""
-    if not chosen.correlations:
-        return
-    needed = {each.id for wanted in chosen.correlations for each in closure(chosen.catalogue.correlations, wanted)}
+    raising = [each for each in chosen.catalogue.alerting_correlations if each in chosen.correlations]
+    if not raising:
+        return []
+    needed = {each.id for wanted in raising for each in closure(chosen.catalogue.correlations, wanted)}
     correlations = [each for each in chosen.catalogue.correlations if each.id in needed]
     kept = {rule for each in correlations for rule in each.refers_to} - {rule.id for rule in chosen.rules}
     stored = period.of(house.read("hits"), correlate.reach(correlations)).where(F.col("rule_id").isin(*kept))
     rows = stored.unionByName(after, allowMissingColumns=True)
     found = correlate.findings(rows, correlations, newest)
-    found = found.filter(pl.col("correlation").is_in([each.id for each in chosen.correlations]))
-    behind = correlate.rows_of(rows, found, needed_fields(chosen.correlations) - {"event.original"})
-    for alert in from_findings(found.to_dicts(), chosen.correlations, behind):
-        if period.since <= alert.first < period.until:
-            yield _seen(alert)
+    found = found.filter(pl.col("correlation").is_in([each.id for each in raising]))
+    behind = correlate.rows_of(rows, found, needed_fields(raising) - {"event.original"} | exceptions.fields)
+    return from_findings(found.to_dicts(), raising, behind, exceptions)
 
 
 def _seen(alert: Alert) -> Seen:
@@ -222,8 +228,9 @@ def _seen(alert: Alert) -> Seen:
 
 
 def _stored(house: Lake, ids: Iterable[str], period: Period) -> Iterator[Seen]:
-    """The alerts of some rules that the lake has."""
-    rows = period.of(house.read("alerts")).where(F.col("rule_id").isin(*ids))
+    """The alerts of some rules that the lake has, but for those that exceptions silenced."""
+    loud = F.get_json_object("alert", "$.suppressed").isNull()
+    rows = period.of(house.read("alerts")).where(F.col("rule_id").isin(*ids) & loud)
     for row in rows.select("id", "rule_id", F.col("date"), F.get_json_object("alert", "$.entities").alias("entities")).collect():
         yield Seen(row.id, row.rule_id, row.date, {kind: tuple(values) for kind, values in orjson.loads(row.entities).items()})
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
-from . import content
 from .errors import ContentError
 from .sigma.catalogue import Catalogue, resolve
 from .sigma.compile import check_rule, usable
@@ -65,16 +64,18 @@ def change_of(key: str, now: Digests, runs: Iterable[Digests]) -> str:
     return "unchanged" if set(was) == {now[key]} else "new" if set(was) == {None} else "changed"
 
 
-def named(names: Sequence[str]) -> Named:
+def named(names: Sequence[str], base: Places | None = None) -> Named:
     """Rules by name, id or file name, or all of a file or folder. One of a file outside detections/ takes the place of ours of the same id.
+    `base` is where rules are otherwise.
 
     Raises ContentError: nothing has that name, or the file is wrong.
     """
     places = tuple(Path(name).resolve() for name in names if Path(name).exists())
     words = {name for name in names if not Path(name).exists()}
-    home = content.folder("detections").resolve()
-    outside = tuple(place for place in places if not place.is_relative_to(home))
-    catalogue = _with(load_rules(Places(others=outside)), outside)
+    base = base or Places()
+    homes = [place.resolve() for place in (base.ours, *base.others)]
+    outside = tuple(place for place in places if not any(map(place.is_relative_to, homes)))
+    catalogue = _with(load_rules(replace(base, others=(*base.others, *outside))), outside)
     known = {key for rule in catalogue.everything for key in _names(rule.document)}
     if words - known:
         raise _unknown(min(words - known), known)
@@ -96,10 +97,10 @@ def _filters(rule: Rule | Correlation) -> tuple[Document, ...]:
 def _with(loaded: Loaded, outside: Sequence[Path]) -> Catalogue:
     """What was read, without those of ours in whose place others stand."""
     every = (*(rule.document for rule in loaded.rules), *loaded.correlations, *loaded.filters)
-    given = {str(document.data.get("id")) for document in every if document.foreign}
+    given = {str(document.data.get("id")) for document in every if _is_of(document, outside)}
 
     def stays(document: Document) -> bool:
-        return document.foreign or str(document.data.get("id")) not in given
+        return _is_of(document, outside) or str(document.data.get("id")) not in given
 
     catalogue = resolve(replace(loaded, rules=tuple(rule for rule in loaded.rules if stays(rule.document)),
                                 correlations=tuple(filter(stays, loaded.correlations)), filters=tuple(filter(stays, loaded.filters))))

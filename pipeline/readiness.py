@@ -9,7 +9,6 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from . import session
-from .choosing import named
 from .config import Settings
 from .correlate import instant, leaf
 from .errors import LakeError
@@ -18,12 +17,14 @@ from .kernel.spec import load_parsers
 from .lake import Lake
 from .needs import ID_FIELDS, SEEN, Survey, judge
 from .progress import Progress
+from .rulebook import places
+from .sigma.catalogue import load_catalogue
 from .sigma.compile import usable
 
 
 def readiness(settings: Settings, days: int = 30, quiet: bool = False, spark: SparkSession | None = None) -> Survey:
     """Look at the last days of a lake, counted back from its newest event. Raises ContentError, LakeError. A session given is left open."""
-    catalogue = named(()).catalogue
+    catalogue = load_catalogue(places(settings))
     rules, _ = usable(catalogue.rules)
     families = [load_families(spec) for spec in load_parsers().values()]
     progress = Progress(quiet, settings.progress)

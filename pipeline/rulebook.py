@@ -39,6 +39,10 @@ def read_rulebook(settings: Settings, today: date | None = None) -> Rulebook:
     if errors and settings.strict:
         raise errors[0]
     problems = [Problem(f"{e.path}:{e.line}" if e.line else str(e.path), e.message) for e in errors]
+    return Rulebook(replace(catalogue, rules=rules), exceptions_of(settings, catalogue, today), problems)
+
+
+def exceptions_of(settings: Settings, catalogue: Catalogue, today: date | None = None) -> Exceptions:
+    """The exceptions as of a day. Raises ContentError for a wrong one."""
     path = Path(settings.exceptions) if settings.exceptions else None
-    exceptions = read_exceptions(path, catalogue.everything, catalogue.lists, today or datetime.now(UTC).date())
-    return Rulebook(replace(catalogue, rules=rules), exceptions, problems)
+    return read_exceptions(path, catalogue.everything, catalogue.lists, today or datetime.now(UTC).date())

@@ -30,9 +30,10 @@ def coverage(
     Example: [bold]hypervigil coverage --navigator coverage.json[/]
     """
     from . import coverage as covering
+    from .rulebook import places
     from .sigma.catalogue import load_catalogue
 
-    rules = load_catalogue().everything
+    rules = load_catalogue(places(settings())).everything
     written = covering.write_layers(rules, navigator) if navigator else []
     if json:
         print_json(covering.as_dict(rules) | {"layers": [str(path) for path in written]})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,13 +75,25 @@ class House:
         return str(copy)
 
 
+def use(rules: Path, patch: pytest.MonkeyPatch) -> None:
+    """A folder in place of detections/."""
+    found = content.folder
+    patch.setattr(content, "folder", lambda name: rules if name == "detections" else found(name))
+
+
 @pytest.fixture(scope="module")
-def house(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    made, found = House(tmp_path_factory.mktemp("backtest"), spark), content.folder
+def built(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> House:
+    made = House(tmp_path_factory.mktemp("backtest"), spark)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(content, "folder", lambda name: made.rules if name == "detections" else found(name))
+        use(made.rules, patch)
         spine.run(made.settings, quiet=True, spark=spark)
-        yield made
+    return made
+
+
+@pytest.fixture
+def house(built: House, monkeypatch: pytest.MonkeyPatch) -> House:
+    use(built.rules, monkeypatch)
+    return built
 
 
 def of(outcome: Outcome, name: str) -> Effect:
@@ -147,8 +158,7 @@ def test_without_names_what_differs_is_run(house: House, monkeypatch: pytest.Mon
     shutil.copytree(house.rules, other)
     (other / "many.yml").unlink()
     (other / "syslog.yml").write_text(RULES["syslog"].replace("contains: syslog", "contains: process"))
-    found = content.folder
-    monkeypatch.setattr(content, "folder", lambda name: other if name == "detections" else found(name))
+    use(other, monkeypatch)
     outcome = house.test()
     assert {(rule.name, rule.change) for rule in outcome.rules} == {("syslog", "changed"), (MANY, "removed")}
     assert of(outcome, "syslog").hits == Difference(added=3, gone=1) and outcome.rules[-1].alerts == Difference(gone=1)
@@ -161,6 +171,14 @@ def test_a_new_correlation_reads_the_stored_hits(house: House) -> None:
                     "correlation: {type: temporal_ordered, rules: [kill, syslog], group-by: [host.name], timespan: 2h}\n")
     tested = of(house.test(str(file)), "then")
     assert (tested.kind, tested.change, tested.hits, tested.alerts) == ("correlation", "new", None, Difference(added=1))
+
+
+@pytest.mark.spark
+def test_what_an_exception_silences_is_no_alert(house: House) -> None:
+    excused = house.folder / "exceptions.yml"
+    excused.write_text("- {rule: kill, when: {user.name: anna}, owner: o, reason: r, expires: 2999-01-01}\n")
+    kill = of(house.test("kill", exceptions=str(excused)), "kill")
+    assert (kill.hits, kill.alerts) == (Difference(same=3), Difference(gone=1, same=1))
 
 
 @pytest.mark.spark
