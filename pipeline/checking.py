@@ -9,6 +9,7 @@ from . import content
 from .checking_rules import Checked, check_rules
 from .config import Settings
 from .errors import ContentError
+from .families import NAME, load_families
 from .kernel.facts import read_facts
 from .kernel.spec import ParserSpec, load_parser
 
@@ -52,7 +53,17 @@ def check_parser(spec: ParserSpec) -> list[ContentError]:
         for p in sorted(samples)
         if not _expected(p).exists()
     ]
-    return problems
+    return [*problems, *check_families(spec)]
+
+
+def check_families(spec: ParserSpec) -> list[ContentError]:
+    """The settings that bring its events read well and have ids of their own."""
+    try:
+        ids = [family.id for family in load_families(spec).families]
+    except ContentError as error:
+        return [error]
+    twice = sorted({each for each in ids if ids.count(each) > 1})
+    return [ContentError(f"family {each!r} twice", spec.folder / NAME, 1, "rename one") for each in twice]
 
 
 def check_facts(path: Path, specs: list[ParserSpec]) -> list[ContentError]:

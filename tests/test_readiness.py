@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from pipeline import run as spine
+from pipeline.checking import check_families
 from pipeline.config import Settings
 from pipeline.errors import ContentError, LakeError
 from pipeline.families import Families, load_families
@@ -145,6 +146,9 @@ def test_a_wrong_readiness_file_is_named(tmp_path: Path) -> None:
         (tmp_path / "readiness.yml").write_text(text)
         with pytest.raises(ContentError, match=message):
             load_families(spec)
+        assert [message in str(error) for error in check_families(spec)] == [True]
+    (tmp_path / "readiness.yml").write_text("- {id: a, title: b, codes: [x], enable: c}\n" * 2)
+    assert [error.message for error in check_families(spec)] == ["family 'a' twice"]
 
 
 @pytest.mark.spark
