@@ -18,13 +18,14 @@ NAME = "readiness.yml"
 
 class Family(Strict):
     """Events that one setting brings, as patterns (`vm-*`) of their event.action, and of their event.code (`codes`, or the first column of
-    a `table` of the parser)."""
+    a `table` of the parser). `by_itself`: they need no setting but what brings the whole source, and come when something happens."""
 
     id: str
     title: str
     actions: tuple[str, ...] = ()
     codes: tuple[str, ...] = ()
     table: str | None = None
+    by_itself: bool = False
     enable: str
 
     @model_validator(mode="after")

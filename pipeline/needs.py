@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from .families import Families
+from .families import Families, Family
 from .sigma.compile import compile_rule
 from .sigma.correlations import TEMPORAL, Correlation, Threshold
 from .sigma.load import Rule
@@ -150,9 +150,13 @@ def _rule(rule: Rule, seen: pl.DataFrame, since: datetime, families: Sequence[Fa
 
 
 def _missing(families: Iterable[Families], ids: list[str], recent: pl.DataFrame) -> tuple[Need, ...]:
-    """The settings any of which would bring the ids; none where one of them is on already, or where ids belong to no setting."""
+    """The settings any of which would bring the ids; none where they need none, where one is on already, or where ids belong to none."""
     wanted = [(each, family) for each in families for family in each.of(ids)]
-    if any(each.arrives(family, recent.filter(pl.col("event.dataset") == each.spec.dataset)) for each, family in wanted):
+
+    def comes(each: Families, family: Family) -> bool:
+        return family.by_itself or each.arrives(family, recent.filter(pl.col("event.dataset") == each.spec.dataset))
+
+    if any(comes(each, family) for each, family in wanted):
         return ()
     return tuple(Need(each.spec.id, family.id, family.title, family.enable.strip()) for each, family in wanted)
 

@@ -78,12 +78,13 @@ def backtest(
 def readiness(
     lake: Lake = None,
     days: Annotated[int, typer.Option(min=1, help="How many days to look back, from the newest event.")] = 30,
+    everything: Annotated[bool, typer.Option("--all", help="Also list the rules that lack nothing but a rare event.")] = False,
     json: Json = False,
 ) -> None:
     """Show whether the events that each rule needs arrive, and what to switch on at the vendor's side if they do not.
 
-    Ready: its event ids were seen. Ids never seen: its source arrives, these ids did not; that is normal for rare events, and told apart
-    from a setting that is off by whether other events of that setting arrive. Source silent: nothing since. Source never seen.
+    Ready: its event ids were seen. Ids never seen: its source arrives, these ids did not. That is normal for rare events; where a setting
+    brings them and none of its events arrive, the setting is named. Source silent: nothing since. Source never seen.
 
     Example: [bold]hypervigil readiness --days 7[/]
     """
@@ -94,7 +95,7 @@ def readiness(
     if json:
         print_json(survey.as_dict())
     else:
-        print_survey(survey, out)
+        print_survey(survey, out, everything)
 
 
 def _threats(threats: list[Threat]) -> Table:

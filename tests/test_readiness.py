@@ -91,6 +91,13 @@ def test_ids_that_never_came_are_rare_where_others_of_their_setting_do() -> None
     assert (long_ago["killed"].state, long_ago["killed"].last) == ("ids never seen", SINCE - timedelta(days=9))
 
 
+def test_events_that_come_by_themselves_lack_no_setting() -> None:
+    rule = RULE.format(name="r", number=1, service="esxi", detection="{sel: {event.action: esx.problem.host.coredump}, condition: sel}")
+    seen = pl.DataFrame([("vmware.esxi", *EVENT[1:], 1)], orient="row", schema=SEEN)
+    found = judge(seen, SINCE, load_text(rule, Path("t.yml")).rules, FAMILIES).rules[0]
+    assert (found.state, found.normal, found.missing) == ("ids never seen", True, ())
+
+
 def test_a_source_that_stopped_and_one_that_never_was() -> None:
     found = states(("esxi", "vm.kill", "vm.kill", SINCE - timedelta(days=1)))
     assert (found["killed"].state, found["killed"].last, found["killed"].normal) == ("source silent", SINCE - timedelta(days=1), False)
