@@ -167,6 +167,15 @@ def test_matrix_machines_and_timeline_lead_to_alerts(report: Report) -> None:
     assert report.one("#list details[open] .title").text == "VM cloned outside the naming plan"
 
 
+def test_the_matrix_has_two_generations(report: Report) -> None:
+    newer, older = (report.one(f"#attack .matrix.v{generation}") for generation in (19, 18))
+    assert newer.is_displayed() and not older.is_displayed()
+    report.one("label[for='v18']").click()
+    assert older.is_displayed() and not newer.is_displayed()
+    report.one("#attack .v18 a[data-search='T1562.012']").click()
+    report.until_shown("1 of 17 alerts")
+
+
 def test_order_by_time(report: Report) -> None:
     report.select("order", "newest first")
     WebDriverWait(report.browser, 10).until(lambda _: report.titles[0] == "VM cloned outside the naming plan")
