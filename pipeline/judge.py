@@ -4,8 +4,8 @@
 Group keys and counted values are compared without regard to case, as Sigma compares strings; a hit that lacks a field of the group
 belongs to none.
 
-A finding is in turn a hit for the correlations that refer to it (`as_hits`): at each time at which it is true, with the fields of its
-group, and with the fields of the events behind it that those correlations read.
+A finding is in turn a hit for the correlations that refer to it (`as_hits`): at the first and at the last time at which it is true with
+each of its events, with the fields of its group and those fields of the event that the correlations read.
 """
 
 from __future__ import annotations

@@ -60,12 +60,13 @@ def judge(correlations: Sequence[Correlation], hits: Iterable[Row], horizon: int
 
 
 def _as_hits(finding: Finding, inner: Correlation, outer: Correlation) -> Iterator[Row]:
-    """At each time at which it is true, with the fields of its group and those of the events behind it."""
+    """For each of its events at the first and the last time at which it is true with it, with the fields of the group and of the event."""
     group = dict(zip(inner.group_by, finding.group, strict=True))
-    for window in finding.windows:
-        for rule, event in window.evidence:
-            values = {name: event.get(inner.field_of(name, rule)) for name in outer.fields_of(inner.id)} | group
-            yield inner.id, values | {"id": f"{inner.id} {finding.group} {finding.first}", "time": window.closes, "finding": finding}
+    for rule, event in (row for window in finding.windows for row in window.evidence):
+        values = {name: event.get(inner.field_of(name, rule)) for name in outer.fields_of(inner.id)} | group
+        closes = [window.closes for window in finding.windows if (rule, event["id"], event["time"]) in window.rows]
+        for time in {min(closes), max(closes)}:
+            yield inner.id, values | {"id": f"{inner.id} {finding.group} {finding.first}", "time": time, "finding": finding}
 
 
 def evaluate(correlation: Correlation, hits: Iterable[Row], horizon: int) -> list[Finding]:

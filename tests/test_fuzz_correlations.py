@@ -57,7 +57,7 @@ def scenario(chance: random.Random, number: int) -> list[Hit]:
 
 def correlation(chance: random.Random, rules: list[str], spans: tuple[int, ...], group: list[str]) -> dict[str, Any]:
     """The body of a correlation over some rules, and what stands under `custom`."""
-    kind = chance.choice((*TYPES, *TEMPORAL, *TEMPORAL))
+    kind = chance.choice(TYPES + TYPES[2:4] * 2)  # more of the temporal ones, which have words too
     body: dict[str, Any] = {"type": kind, "rules": rules, "group-by": group, "timespan": f"{chance.choice(spans)}s"}
     if set(group) & ALIASES.keys():
         body["aliases"] = {name: {rule: field for rule, field in fields.items() if rule in rules} | {

@@ -102,8 +102,8 @@ class WinDash(SigmaWindowsDashModifier):
     """`windash`, from each dash to each. pySigma starts from `-` and `/` only."""
 
     def modify(self, val: SigmaString) -> SigmaExpansion:
-        pieces = [piece for part in val.s for piece in (_DASH.split(part) if isinstance(part, str) else [part])]
-        choices = product(*(_DASHES if piece in _DASHES else (piece,) for piece in pieces))
+        pieces = [_DASH.split(part) if isinstance(part, str) else [part] for part in val.s]  # every other piece of a text is a dash
+        choices = product(*(_DASHES if number % 2 else (piece,) for some in pieces for number, piece in enumerate(some)))
         return SigmaExpansion([_like(val, list(parts)) for parts in choices])
 
 

@@ -162,11 +162,17 @@ def _test(term: Term, x: pl.Expr) -> pl.Expr:
     if term.part:
         x = getattr(x.dt, term.part)()
     if term.op in _COMPARE:
-        number = x.cast(pl.Float64, strict=False) if term.column.type in TEXT_TYPES else x
+        number = _number(x) if term.column.type in TEXT_TYPES else x
         return _any(_COMPARE[term.op](number, value) for value in term.values)
     if term.op in _TEXT_TESTS and term.column.type not in TEXT_TYPES:
         x = x.cast(pl.String)
     return _TESTS[term.op](x, list(term.values))
+
+
+def _number(x: pl.Expr) -> pl.Expr:
+    """The number that a text is. Polars takes `nan` and `inf` for numbers too, and NaN for the largest."""
+    number = x.cast(pl.Float64, strict=False)
+    return pl.when(number.is_finite()).then(number)
 
 
 def _equals(x: pl.Expr, values: list[Any]) -> pl.Expr:

@@ -92,7 +92,7 @@ def _string(place: Place, column: Column, value: SigmaString) -> Term:
     core = parts[parts[:1] == [star]:len(parts) - (parts[-1:] == [star])]
     if not core and open_start:
         return Term(column.name, "exists", written=("*",))
-    if column.type not in TEXT_TYPES and len(parts) < 2:
+    if column.type not in TEXT_TYPES and all(isinstance(part, str) for part in parts):
         return _scalar(place, column, str(value))
     _require(place, column, (*TEXT_TYPES, "long", "double", "boolean"), f"text {str(value)!r}")
     if len(core) > 1 or isinstance((core or [""])[0], SpecialChars):
