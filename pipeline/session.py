@@ -92,6 +92,8 @@ def kill(patience: float) -> bool:
     """
     if SparkContext._gateway is None:
         return False
+    if accumulators := getattr(SparkContext._active_spark_context, "_accumulatorServer", None):
+        accumulators.handle_error = lambda *_: None  # would print a stack trace for the connection that it loses
     java = SparkContext._gateway.proc
     java.stdin.close()  # it ends when this pipe does
     try:
