@@ -9,13 +9,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from pipeline import schema  # noqa: E402
+from pipeline import shapes  # noqa: E402
 
 
 def generated() -> dict[Path, str]:
     """Every generated file of the repository and its text."""
-    return {ROOT / "deploy/elasticsearch/component-template.json": json.dumps(schema.elasticsearch_template(), indent=2) + "\n",
-            ROOT / "deploy/schema.md": schema.markdown()}
+    return {ROOT / "deploy/elasticsearch/component-template.json": json.dumps(shapes.elasticsearch_template(), indent=2) + "\n",
+            ROOT / "deploy/schema.md": shapes.markdown()}
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from . import schema
+from . import shapes
 from .delta_files import EVENT_BOUNDS, HIT_BOUNDS, write_parquet
 from .errors import LakeError
 from .kernel.files import filesystem
@@ -54,10 +54,10 @@ _LEDGER = ("file_id STRING, path STRING, identity STRING, stored_bytes BIGINT, m
            "fingerprint STRING, run STRING")
 
 TABLES: dict[str, Table] = {
-    "events": Table(f"{schema.spark_ddl()}, `date` DATE", "event.id", EVENT_BOUNDS),
+    "events": Table(f"{shapes.spark_ddl()}, `date` DATE", "event.id", EVENT_BOUNDS),
     "quarantine": Table("id STRING, path STRING, offset BIGINT, raw STRING, reasons ARRAY<STRING>, parser STRING, lines BIGINT, "
                         "run STRING, `date` DATE", "id", ("id", "path")),
-    "hits": Table(f"rule_id STRING, {schema.spark_ddl()}, `date` DATE", "event.id", HIT_BOUNDS),
+    "hits": Table(f"rule_id STRING, {shapes.spark_ddl()}, `date` DATE", "event.id", HIT_BOUNDS),
     "alerts": Table("id STRING, `@timestamp` TIMESTAMP, rule_id STRING, severity STRING, run STRING, alert STRING, `date` DATE", "id",
                     ("id", "@timestamp")),
     "files": Table(_LEDGER, "file_id", ("file_id", "path"), partitioned=False),

@@ -16,7 +16,7 @@ import polars as pl
 import pyarrow as pa
 from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
 
-from . import schema
+from . import shapes
 from .finding import describe, find
 from .kernel import detector, files
 from .kernel.engine import Batch, Engine, default_engine
@@ -155,7 +155,7 @@ class HypervigilSource(DataSource):
         return "hypervigil"
 
     def schema(self) -> str:
-        return schema.spark_ddl()
+        return shapes.spark_ddl()
 
     def reader(self, schema: object) -> DataSourceReader:
         return HypervigilReader(self.options["path"], self.options.get("parser"), int(self.options.get("rangeBytes", 64 << 20)))

@@ -16,7 +16,7 @@ PIPELINE = ROOT / "pipeline"
 # From the ground up. A module may import from its own layer and from those before it.
 LAYERS = (
     {"errors", "text"},
-    {"schema", "content", "config"},
+    {"schema", "shapes", "content", "config"},
     {"sigma"},
     {"kernel"},
     {"delta_files", "windows", "conditions", "judge"},

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
-from pipeline import schema
+from pipeline import schema, shapes
 
 ROOT = Path(__file__).resolve().parents[1]
 # Array-ness by ECS 8.17 (normalize: array) of the fields we use.
@@ -27,9 +27,9 @@ ECS_ARRAYS = {
 
 
 def test_generated_files_are_current() -> None:
-    assert (ROOT / "deploy/schema.md").read_text() == schema.markdown(), "run make generate"
+    assert (ROOT / "deploy/schema.md").read_text() == shapes.markdown(), "run make generate"
     template = json.loads((ROOT / "deploy/elasticsearch/component-template.json").read_text())
-    assert template == schema.elasticsearch_template(), "run make generate"
+    assert template == shapes.elasticsearch_template(), "run make generate"
 
 
 def test_names_are_unique_and_no_leaf_is_also_a_group() -> None:
@@ -50,12 +50,12 @@ def test_arrow_and_spark_and_template_have_every_field() -> None:
             out |= leaves(field.type, f"{prefix}{field.name}.") if pa.types.is_struct(field.type) else {prefix + field.name}
         return out
 
-    assert leaves(schema.arrow_schema()) == set(schema.BY_NAME)
-    assert schema.spark_ddl().count("STRING") == sum(c.type in ("keyword", "text", "ip") for c in schema.COLUMNS)
+    assert leaves(shapes.arrow_schema()) == set(schema.BY_NAME)
+    assert shapes.spark_ddl().count("STRING") == sum(c.type in ("keyword", "text", "ip") for c in schema.COLUMNS)
 
 
 def test_the_model_takes_events_and_refuses_unknown_fields() -> None:
-    model = schema.event_model()
+    model = shapes.event_model()
     assert (
         model.model_validate({"@timestamp": "2026-03-01T10:00:00Z", "source": {"port": 22}}).model_dump(by_alias=True)["source"]["port"]
         == 22

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from ..schema import BY_NAME, ECS_VERSION, Column, arrow_schema, tree
+from ..schema import BY_NAME, ECS_VERSION, Column
+from ..shapes import arrow_schema, tree
 from .facts import Fact, with_fact_ids
 from .ops import constant
 from .patterns import IPV6

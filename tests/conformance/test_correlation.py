@@ -13,7 +13,8 @@ import pytest
 
 from pipeline import correlate
 from pipeline.conformance_correlations import Alert, check_correlations, problems_of, read_case, read_correlation_topics
-from pipeline.schema import BY_NAME, spark_ddl
+from pipeline.schema import BY_NAME
+from pipeline.shapes import spark_ddl
 from pipeline.sigma.correlations import OPERATORS, TYPES, Correlation, Threshold
 
 if TYPE_CHECKING:

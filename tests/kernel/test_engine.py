@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pipeline.kernel.engine import Batch, Engine
 from pipeline.kernel.normalise import to_arrow
 from pipeline.proofs import WRITTEN, events_of, sample_files
-from pipeline.schema import arrow_schema
+from pipeline.shapes import arrow_schema
 
 ENGINE = Engine()
 ESXI = (
