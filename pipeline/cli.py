@@ -1,6 +1,6 @@
 """The `hypervigil` command: thin; each command calls one module and prints what it returns.
 
-Exit codes: 0 clean, 1 error, 3 alerts at or above `--fail-on`.
+Exit codes: 0 clean, 1 error, 3 alerts at or above `--fail-on`, 130 Ctrl-C.
 """
 
 from __future__ import annotations

@@ -65,6 +65,7 @@ class Piece:
 
     @property
     def bytes(self) -> int:
+        """Stored bytes to read, by which work is divided."""
         return max(0, (self.size if self.end is None else min(self.end, self.size)) - self.start)
 
 
@@ -152,12 +153,15 @@ class HypervigilSource(DataSource):
 
     @classmethod
     def name(cls) -> str:
+        """What `format()` takes."""
         return "hypervigil"
 
     def schema(self) -> str:
+        """The columns of the table `events`, without its date."""
         return shapes.spark_ddl()
 
     def reader(self, schema: object) -> DataSourceReader:
+        """A reader of the path and options given; columns are always all."""
         return HypervigilReader(self.options["path"], self.options.get("parser"), int(self.options.get("rangeBytes", 64 << 20)))
 
 
@@ -168,6 +172,7 @@ class HypervigilReader(DataSourceReader):
         self.path, self.parser, self.range_bytes = path, parser, range_bytes
 
     def partitions(self) -> list[InputPartition]:
+        """Tasks over every log under the path. Raises InputError where the path cannot be opened."""
         found, _ = find([self.path])
         infos, _ = describe(found)
         engine = default_engine()
@@ -175,6 +180,7 @@ class HypervigilReader(DataSourceReader):
         return [Pieces(task) for task in pack(pieces, self.range_bytes)]
 
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
+        """The events of a task. Raises InputError where a file cannot be read (nothing is written, so nothing is kept back)."""
         assert isinstance(partition, Pieces)
         engine = default_engine()
         for piece in partition.pieces:

@@ -83,6 +83,7 @@ def selected(rule: Rule, selector: ConditionSelector) -> list[str]:
 
 def _condition(rule: Rule, index: int) -> Node:
     def node(item: Any) -> Node:
+        """The tree of a part of the condition as pySigma parsed it. Raises ContentError for a part it has no word for."""
         match item:
             case ConditionIdentifier():
                 return _named(rule, item.identifier)

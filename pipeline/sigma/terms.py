@@ -51,6 +51,7 @@ class Term:
 
     @property
     def column(self) -> Column:
+        """The field's row of the schema."""
         return BY_NAME[self.field]
 
     @property

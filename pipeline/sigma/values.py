@@ -50,9 +50,11 @@ class Place:
 
     @property
     def key(self) -> str:
+        """Field and modifiers as the rule writes them: `user.name|contains`."""
         return "|".join([self.item.field or "", *(reverse_modifier_mapping[m.__name__] for m in self.item.modifiers)])
 
     def fail(self, message: str, hint: str | None = None) -> NoReturn:
+        """Raise a ContentError at the line of this key, or the nearest that is known."""
         inside = [keys for keys in self.rule.document.lines if keys[:2] == ("detection", self.selection)]
         exact = [keys for keys in inside if keys[-1] == self.key]
         near = exact or [keys for keys in inside if str(keys[-1]).split("|")[0] == self.item.field] or [("detection", self.selection)]
