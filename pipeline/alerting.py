@@ -46,15 +46,14 @@ def excused_otherwise(house: Lake, exceptions: Exceptions) -> set[date]:
 def correlated(house: Lake, catalogue: Catalogue, days: set[date], watched: datetime | None, exceptions: Exceptions) -> Correlated:
     """What the correlations find around the days that got hits.
 
-    `watched` is the time of the newest event: up to then the sources were seen, so that what is missing is really missing.
+    `watched` is the time of the newest event of this run: up to then the sources were seen, so that what is missing is really missing.
     """
     if not catalogue.correlations or not days:
         return Correlated([], set())
-    raised = _raised(house, catalogue.correlations)
+    raised = [] if house.is_new("alerts") else _raised(house, catalogue.correlations)
     first, last = correlate.days_to_judge(catalogue.correlations, days, [(old.first, old.last) for old in raised])
     rows = house.read("hits").where(F.col("date").between(F.lit(first), F.lit(last)))
-    newest = rows.agg(F.max(F.unix_micros("@timestamp"))).collect()[0][0]
-    horizon = max(filter(None, (watched, newest and correlate.instant(newest))), default=datetime.now(UTC))
+    horizon = max(filter(None, (watched, _watched(house))), default=datetime.now(UTC))
     found = correlate.findings(rows, catalogue.correlations, horizon)
     behind = correlate.rows_of(rows, found, needed_fields(catalogue.alerting_correlations) | exceptions.fields)
     alerts = from_findings(found.to_dicts(), catalogue.alerting_correlations, behind, exceptions)
@@ -93,6 +92,15 @@ class Raised:
     first: datetime
     last: datetime
     closes: datetime
+
+
+def _watched(house: Lake) -> datetime | None:
+    """The time of the newest event that earlier runs saw."""
+    if house.is_new("runs"):
+        return None
+    newest = F.max(F.get_json_object("figures", "$.run.newest").cast("timestamp"))
+    micros = house.read("runs").agg(F.unix_micros(newest)).collect()[0][0]
+    return None if micros is None else correlate.instant(micros)
 
 
 def _raised(house: Lake, correlations: Iterable[Correlation]) -> list[Raised]:

@@ -127,13 +127,16 @@ class Lake:
             return False
         system, folder = filesystem(worker_url(f"{self.path(name)}/_delta_log"))
         columns = ",".join(".".join(f"`{part}`" for part in c.split(".")) for c in table.statistics)
-        actions = [
-            {"protocol": {"minReaderVersion": 1, "minWriterVersion": 2}},
-            {"metaData": {"id": str(uuid.uuid4()), "format": {"provider": "parquet", "options": {}}, "schemaString": wanted.json(),
-                          "partitionColumns": ["date"] if table.partitioned else [], "createdTime": int(time.time() * 1000),
-                          "configuration": {"delta.dataSkippingStatsColumns": columns}}}]
+        protocol = {"minReaderVersion": 1, "minWriterVersion": 2}
+        metadata = {"id": str(uuid.uuid4()), "format": {"provider": "parquet", "options": {}}, "schemaString": wanted.json(),
+                    "partitionColumns": ["date"] if table.partitioned else [], "createdTime": int(time.time() * 1000),
+                    "configuration": {"delta.dataSkippingStatsColumns": columns}}
+        # With the checksum of the version Delta need not start a Spark job to learn what the two actions say.
+        checksum = {"tableSizeBytes": 0, "numFiles": 0, "numMetadata": 1, "numProtocol": 1, "setTransactions": [], "domainMetadata": [],
+                    "metadata": metadata, "protocol": protocol, "allFiles": []}
         system.create_dir(folder, recursive=True)
-        _write_whole(system, f"{folder}/{0:020d}.json", "\n".join(map(json.dumps, actions)))
+        _write_whole(system, f"{folder}/{0:020d}.crc", json.dumps(checksum))
+        _write_whole(system, f"{folder}/{0:020d}.json", "\n".join(map(json.dumps, ({"protocol": protocol}, {"metaData": metadata}))))
         return True
 
     def _versions(self, table: str) -> set[str]:
@@ -209,7 +212,7 @@ class Lake:
     def _apply(self, batch: Batch) -> None:
         # The ledger comes last: only when everything else is there may a run believe that the bytes are done.
         for name in sorted(set(batch.adds) | set(batch.deletes), key=lambda n: n == "files"):
-            if not self._has(name, batch.id):
+            if self.is_new(name) or not self._has(name, batch.id):
                 rewritten = self._without(name, batch.deletes.get(name, []), batch.id)
                 self._add(name, [*rewritten, *({"add": file} for file in batch.adds.get(name, []))], batch.id)
 
@@ -218,7 +221,7 @@ class Lake:
 
         Spark's own delete compiles a plan over all 200 columns for what is mostly one small file.
         """
-        if not keys:
+        if not keys or self.is_new(table):
             return []
         actions: list[Action] = []
         key = TABLES[table].key.split(".")
@@ -250,7 +253,8 @@ class Lake:
         operation = getattr(getattr(jvm.org.apache.spark.sql.delta, "DeltaOperations$ManualUpdate$"), "MODULE$")
         try:
             transaction = self._transaction(table)
-            transaction.txnVersion(app)  # puts `app` into the read set, so that a second committer of the same batch conflicts
+            # A second committer of the same batch must conflict. That `txnVersion` reads what was committed costs seconds the first time.
+            transaction.readWholeTable() if self.is_new(table) else transaction.txnVersion(app)
             transaction.commit(jvm.scala.jdk.javaapi.CollectionConverters.asScala(actions).toSeq(), operation)
         except (PySparkException, Py4JError) as error:
             raise LakeError(f"commit to table {table} failed: {cause(str(error))}", self.path(table), hint=FINISH) from error

@@ -128,6 +128,7 @@ def count(state: State) -> None:
     state.figures["quarantine"] = figures.quarantine(state.lake, state.id) if state.figures["run"]["quarantined"] else []
     state.figures["problems"] = [{"path": p.path, "reason": p.reason} for p in state.problems]
     state.figures["run"]["unchanged_files"] = state.unchanged
+    state.figures["run"]["newest"] = state.newest.isoformat() if state.newest else None  # up to when the sources were watched
     state.figures["exceptions"] = state.book.exceptions.as_dict()
     state.figures["rules"] = digests(state.book.catalogue.everything)  # which rules made the hits: a backtest looks for those that changed
 

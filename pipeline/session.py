@@ -26,6 +26,9 @@ from .errors import FULL, LakeError
 DELTA = "4.4.0"
 IVY_JARS = Path.home() / ".ivy2.5.2" / "jars"
 QUIET = f"-Dlog4j2.configurationFile={(Path(__file__).parent / 'log4j2.properties').as_uri()}"
+# On a laptop the JVM does little but plan and commit: the second compiler mostly takes cores away from the workers.
+LAPTOP = f"-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m {QUIET}"
+ARCHIVE = Path(sys.prefix) / "hypervigil-classes.jsa"  # of Java classes, see classes.py
 MAKE_SPACE = "make space and run again: nothing is half written, nothing is read twice"
 SEE_LOG = "--spark-log FILE keeps what Spark says about it"
 _OURS = re.compile(r"errors\.\w+Error: (.+)")
@@ -41,10 +44,9 @@ def session(settings: Settings | None = None, *, master: str | None = None, extr
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     package = str(Path(__file__).resolve().parent.parent)
     master = master or settings.spark_master
-    # On a laptop the JVM does little but plan and commit: the second compiler mostly takes cores away from the workers.
-    java = f"-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m {QUIET}"
-    here = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1",
-            "spark.driver.extraJavaOptions": java} if master.startswith("local") else {}
+    jars = delta_jars()
+    here = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1", "spark.driver.extraClassPath": ":".join(jars),
+            "spark.driver.extraJavaOptions": f"{LAPTOP} {_archived()}"} if master.startswith("local") else {}
     options = {
         "spark.app.name": "hypervigil", "spark.master": master,
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
@@ -52,17 +54,30 @@ def session(settings: Settings | None = None, *, master: str | None = None, extr
         "spark.sql.session.timeZone": "UTC", "spark.driver.memory": settings.driver_memory,
         "spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false", "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.executorEnv.POLARS_MAX_THREADS": "1", "spark.executorEnv.PYTHONPATH": package,
-        "spark.databricks.delta.snapshotPartitions": "2", "spark.sql.shuffle.partitions": str(2 * (os.cpu_count() or 2)),
+        # With a limit of bytes Spark adds up the sizes of all columns after each row that it hands to Python; rows are limited anyway.
+        "spark.sql.execution.arrow.maxBytesPerBatch": str(2**31 - 1),
+        # A checksum beside each commit makes Delta read the whole table's log with a Spark job, which costs more than it saves.
+        "spark.databricks.delta.snapshotPartitions": "2", "spark.databricks.delta.writeChecksumFile.enabled": "false",
+        "spark.sql.shuffle.partitions": str(2 * (os.cpu_count() or 2)),
     } | here | dict(extra or {})
-    jars = sorted(IVY_JARS.glob(f"io.delta_*-{DELTA}.jar"))
-    delta = any("delta-spark" in jar.name for jar in jars)
-    if delta:  # Ivy takes half a minute to find out that it has everything
-        options["spark.jars"] = ",".join(map(str, [*jars, *IVY_JARS.glob("io.unitycatalog_*.jar")]))
+    if jars and not here:  # Ivy takes half a minute to find out that it has everything
+        options["spark.jars"] = ",".join(jars)
     builder = SparkSession.builder
     for key, value in options.items():
         builder = builder.config(key, value)
-    builder = builder if delta else configure_spark_with_delta_pip(builder)
+    builder = builder if jars else configure_spark_with_delta_pip(builder)
     return _start(builder, settings.spark_log)
+
+
+def delta_jars() -> list[str]:
+    """The jars of Delta that an earlier start has downloaded; none when one is missing."""
+    jars = sorted(str(jar) for jar in IVY_JARS.glob(f"io.delta_*-{DELTA}.jar"))
+    return [*jars, *map(str, sorted(IVY_JARS.glob("io.unitycatalog_*.jar")))] if any("delta-spark" in jar for jar in jars) else []
+
+
+def _archived() -> str:
+    """Options of Java for the archive of classes, if there is one. Java would tell standard output what is wrong with it."""
+    return f"-XX:SharedArchiveFile={ARCHIVE} -Xlog:disable" if ARCHIVE.exists() else ""
 
 
 def _start(builder: SparkSession.Builder, log: str | None) -> SparkSession:
