@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -73,6 +73,22 @@ class Suppression(_Model):
     expires: date
 
 
+class Step(_Model):
+    """One step of the story that a job tells: what happened when, and how long after the step before.
+
+    `stage` is the role or signal that the step plays; a hop goes from `source` to `target` (names of machines or of a user).
+    """
+
+    time: datetime
+    what: str
+    stage: str
+    event: str | None = None
+    source: str | None = None
+    target: str | None = None
+    host: str | None = None
+    gap_s: float | None = None
+
+
 class Alert(_Model):
     """One thing for an analyst to decide on. `model_dump(mode="json", by_alias=True)` is the form that is stored and delivered."""
 
@@ -96,6 +112,9 @@ class Alert(_Model):
     falsepositives: tuple[str, ...] = ()
     blind_spots: str = ""
     response: tuple[str, ...] = ()
+    score: float | None = None  # of a job: 0-100
+    steps: tuple[Step, ...] = ()
+    detail: dict[str, Any] = Field(default_factory=dict)  # what a job knows beyond that; its module documents the keys
 
 
 def rank(alert: Alert) -> tuple[int, int, int, float, str]:

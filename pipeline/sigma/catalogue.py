@@ -37,7 +37,7 @@ class Catalogue:
     def alerting(self) -> tuple[Rule, ...]:
         """The single-event rules that raise alerts of their own."""
         silent = silenced(self.correlations)
-        return tuple(rule for rule in self.rules if rule.id not in silent)
+        return tuple(rule for rule in self.rules if rule.id not in silent and not rule.custom.signal)
 
     @property
     def alerting_correlations(self) -> tuple[Correlation, ...]:

@@ -120,14 +120,16 @@ def _metadata(rule: Rule | Correlation) -> Iterator[ContentError]:
         (rule.id, ("id",), "a UUID: python -c 'import uuid; print(uuid.uuid4())'"),
         (rule.level, ("level",), "informational, low, medium, high or critical"),
         (rule.description.strip(), ("description",), "what is seen and why it matters"),
-        (rule.falsepositives, ("falsepositives",), "what legitimate work looks the same"),
-        (custom.threat, ("custom", "threat"), "one of the threats of pipeline/sigma/load.py"),
         (custom.evidence or isinstance(rule, Correlation), ("custom", "evidence"),
          "a list of {kind, source, value}: where the compared strings are known from"),
-        (custom.blind_spots.strip(), ("custom", "blind_spots"), "what the rule cannot see"),
-        (all(map(str.strip, custom.response)) and custom.response, ("custom", "response"), "a list of steps for the analyst"),
-        (custom.attack_v18, ("custom", "attack_v18"), "technique ids of ATT&CK v18, such as T1562.001"),
-        (any(map(_TECHNIQUE.fullmatch, rule.tags)), ("tags",), "at least one technique of ATT&CK v19, such as attack.t1685")]
+        (custom.blind_spots.strip(), ("custom", "blind_spots"), "what the rule cannot see")]
+    if not custom.signal:  # it raises no alert, so no analyst asks these of it
+        required += [
+            (rule.falsepositives, ("falsepositives",), "what legitimate work looks the same"),
+            (custom.threat, ("custom", "threat"), "one of the threats of pipeline/sigma/metadata.py"),
+            (all(map(str.strip, custom.response)) and custom.response, ("custom", "response"), "a list of steps for the analyst"),
+            (custom.attack_v18, ("custom", "attack_v18"), "technique ids of ATT&CK v18, such as T1562.001"),
+            (any(map(_TECHNIQUE.fullmatch, rule.tags)), ("tags",), "at least one technique of ATT&CK v19, such as attack.t1685")]
     for value, keys, hint in required:
         if not value:
             what = "technique tag" if keys == ("tags",) else ".".join(keys)

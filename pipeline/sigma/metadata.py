@@ -40,6 +40,7 @@ class Custom(Strict):
     attack_v18: tuple[str, ...] = ()
     explain: str = ""
     group_by: tuple[str, ...] = ()  # fields whose hits become one alert; default host, user and VM
+    signal: bool = False  # it only says that something happened, for jobs to read: it raises no alert of its own
     known_from: tuple[str, ...] = ()  # correlations: rules whose events make a group known, so that the absence of others shows
 
     @field_validator("group_by")
@@ -51,7 +52,7 @@ class Custom(Strict):
 
 
 _HINT = ("custom holds threat, version, evidence (a list of {kind: documented|captured|assumed, source, value}), blind_spots, response, "
-         "attack_v18, explain, group_by, known_from")
+         "attack_v18, explain, group_by, signal, known_from")
 
 
 def read_custom(document: Document) -> tuple[Custom, list[ContentError]]:

@@ -1,0 +1,11 @@
+"""The jobs: what Sigma cannot say, since events of several layers are joined through who ran where, when.
+
+A job is one module here that defines `JOB` (job.py says what that is), and one line in JOBS. Which rules' hits it reads, a document under
+detections/ says (sigma/jobs.py).
+"""
+
+from __future__ import annotations
+
+from .job import Job
+
+JOBS: tuple[Job, ...] = ()
