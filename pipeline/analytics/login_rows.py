@@ -1,0 +1,116 @@
+"""Signals of the login job to logins: one row for each time that somebody came in, whatever number of logs tell of it.
+
+Roles: `login` (somebody logged in), `direct` (to a hypervisor itself rather than to its manager), `federated` (with a token or assertion
+that somebody else issued), `role_assumed` (took other rights), `assertion` (the issuer's own record of a token or assertion), `failure`
+(was refused), `session` (used a session that has an identifier), `single_factor` (the login had no second factor). A record may play
+several.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from ..context.policies import Policies, in_networks, listed
+from ..windows import Series, Windows
+from .geo import located
+from .login_parameters import LoginParameters
+
+c = pl.col
+LOGINS = ("login", "direct", "federated", "role_assumed")
+ROLES = (*LOGINS, "assertion", "failure", "session", "single_factor")
+FIELDS = ("source.ip", "session.id", "user_agent.original", "event.action", "hypervisor.type", "cloud.account.id",
+          "aws.cloudtrail.resource_arns")
+# Records of one login in several logs are written within seconds of one another.
+FACT_US = 10_000_000
+VPN = "vpn"  # the prefix of every address of the company's VPNs
+_BROWSERS = (("edge", "Edg"), ("opera", "OPR/"), ("firefox", "Firefox/"), ("chrome", "Chrome/"), ("safari", "Safari/"))
+_SYSTEMS = (("windows", "Windows"), ("android", "Android"), ("ios", "iPhone|iPad"), ("macos", "Macintosh"), ("linux", "Linux|X11"))
+
+
+def events_of(signals: pl.DataFrame) -> pl.DataFrame:
+    """One row for each record: user, realm, time, event, fact, action, host, address, machine (the VM that had the address), session_id,
+    client, method, target, and a flag for each of ROLES. The realm is the cloud account, else the kind of hypervisor: where a name means
+    one principal.
+    """
+    rows = signals.filter(c("user").is_not_null())
+    flags = [(c("role") == role).any().alias(role) for role in ROLES]
+    fields = [c(name).drop_nulls().first() for name in ("fact", "host", "source.vm", *FIELDS)]
+    whole = rows.group_by("user", "event", "time", maintain_order=True).agg(*fields, *flags)
+    return whole.select(
+        "user", pl.coalesce("cloud.account.id", "hypervisor.type", pl.lit("unknown")).alias("realm"), "time", "event", "fact",
+        c("event.action").alias("action"), "host", c("source.ip").alias("address"), c("source.vm").alias("machine"),
+        c("session.id").alias("session_id"), client(c("user_agent.original")).alias("client"), _method().alias("method"),
+        pl.coalesce("aws.cloudtrail.resource_arns", "host", "cloud.account.id").alias("target"), *ROLES,
+    ).sort("user", "realm", "time", "event")
+
+
+def client(agent: pl.Expr) -> pl.Expr:
+    """The family of a user agent: browser and system, or the name of a program without its version."""
+    browser, system = pl.lit("browser"), pl.lit("")
+    for name, sign in reversed(_BROWSERS):
+        browser = pl.when(agent.str.contains(sign)).then(pl.lit(name)).otherwise(browser)
+    for name, sign in reversed(_SYSTEMS):
+        system = pl.when(agent.str.contains(sign)).then(pl.lit(f" {name}")).otherwise(system)
+    program = agent.str.extract(r"^\W*([A-Za-z][A-Za-z_.+ -]*)").str.strip_chars(" -_.").str.to_lowercase()
+    return pl.when(agent.str.starts_with("Mozilla/")).then(browser + system).otherwise(program)
+
+
+def _method() -> pl.Expr:
+    """How somebody came in, by the roles that the record plays."""
+    how = pl.lit("login")
+    for role in ("federated", "role_assumed", "direct"):
+        how = pl.when(c(role)).then(pl.lit(role)).otherwise(how)
+    return pl.when(c("single_factor")).then(how + " with one factor").otherwise(how)
+
+
+def once(events: pl.DataFrame) -> pl.DataFrame:
+    """Of the records of several logs that tell one fact within seconds, those of one log: of the log that tells of the client, then of the
+    first by its action. A record leaves for what is near it alone, so that no cut through time and no order of arrival changes it.
+    """
+    told = events.filter(c("fact").is_not_null()).sort("user", "fact", "time", "event")
+    if told.is_empty():
+        return events
+    order = pl.concat_str(c("client").is_null().cast(pl.Int8), c("action").fill_null("")).rank("dense").cast(pl.Int64)
+    ranks = told.select(order).to_series().to_numpy()
+    group = told.select(pl.struct("user", "fact").rle_id().cast(pl.Int64)).to_series().to_numpy()
+    series = Series(group, told.get_column("time").to_numpy(), ranks, FACT_US)
+    near = Windows(series.trailing.first, series.leading.last, series.time)
+    again = np.zeros(ranks.size, np.bool_)
+    for rank in np.unique(ranks)[1:]:  # of a handful of actions
+        again |= (ranks == rank) & (series.count(near, ranks < rank) > 0)
+    kept = pl.concat([events.filter(c("fact").is_null()), told.filter(~pl.Series(again))])
+    return kept.sort("user", "realm", "time", "event")
+
+
+def placed(events: pl.DataFrame, p: LoginParameters) -> pl.DataFrame:
+    """The events with where their address is (geo.PLACE) and what policy says of it.
+
+    `vpn`: an address of the company's VPNs; `manager`: of a vCenter; `helper`: a machine whose job it is to log on to others; `calm`: the
+    host is in a maintenance window. From the company's own networks neither country nor ASN is news, and all of its VPNs are one prefix.
+    """
+    policies = p.policies
+    known = located(events.get_column("address").drop_nulls().unique().sort(), p.geoip).with_columns(_address_flags(policies))
+    own = c("vpn") | c("office")
+    known = known.with_columns(
+        pl.when(c("vpn")).then(pl.lit(VPN)).otherwise(c("prefix")).alias("prefix"),
+        *(pl.when(~own).then(c(name)).alias(name) for name in ("country", "asn")))
+    joined = events.join(known, on="address", how="left", maintain_order="left")
+    return joined.with_columns(
+        *(c(flag).fill_null(False) for flag in ("vpn", "office", "manager")),
+        (c("helper").fill_null(False) | listed(_helpers(policies), c("machine"))).alias("helper"),
+        policies.in_maintenance(c("host").fill_null(""), c("time")).alias("calm"))
+
+
+def _address_flags(policies: Policies) -> list[pl.Expr]:
+    address, nobody = c("address"), pl.lit(None, pl.String)
+    flags: dict[str, Any] = {
+        "vpn": in_networks(policies.vpn, address), "office": in_networks(policies.offices, address),
+        "manager": in_networks(policies.vcenter_addresses, address), "helper": listed(_helpers(policies), nobody, address)}
+    return [held.alias(name) for name, held in flags.items()]
+
+
+def _helpers(policies: Policies) -> tuple[str, ...]:
+    return (*policies.bastions, *policies.scanners, *policies.backup_proxies, *policies.config_management)
