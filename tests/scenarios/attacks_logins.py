@@ -1,0 +1,135 @@
+"""Stolen accounts at the management plane (job login_baseline): vCenter, ESXi, KVM hosts and the cloud."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from . import doings as do
+from .parts import DAY, HOUR, Case, Person
+from .world import World
+
+JOB = "login_baseline"
+
+
+def abroad(world: World, time: datetime) -> None:
+    """A known administrator signs in at night, from another country, network and client."""
+    person, case, ip = _stolen(world, time, "stolen_abroad")
+    do.vcenter_login(world, _night(time), person.name, ip, world.rng.choice(("python-requests/2.31.0", "govc/0.37.0")), case)
+
+
+def travel(world: World, time: datetime) -> None:
+    """At work in the office, and within the hour on another continent."""
+    person, case, ip = _stolen(world, time, "impossible_travel")
+    noon = time.replace(hour=person.shift + 2)
+    do.vcenter_login(world, noon, person.name, person.office)
+    do.vcenter_login(world, noon + timedelta(minutes=world.rng.uniform(25, 55)), person.name, ip, do.BROWSER, case)
+
+
+def without_factor(world: World, time: datetime) -> None:
+    """A console login that shows no second factor, from a foreign network."""
+    person, case, ip = _stolen(world, time, "mfa_missing", cloud=True)
+    do.console_login(world, _night(time), person.name, ip, mfa=False, agent="aws-cli/2.15.0", case=case)
+    do.assume_role(world, _night(time) + do.seconds(90), person.name, "operator", ip, mfa=False, case=case)
+
+
+def token(world: World, time: datetime) -> None:
+    """A session of an ESXi host is used from a second address: its token was taken."""
+    person, case, ip = _stolen(world, time, "token_reuse")
+    host = world.take_host("esxi", time)
+    case.names(host=host.name)
+    key = f"52{world.rng.getrandbits(40):010x}-{world.rng.getrandbits(16):04x}"
+    do.session_used(world, time, host.name, person.name, world.vms["infra-bastion01"].address, key, case)
+    do.session_used(world, time + timedelta(minutes=14), host.name, person.name, ip, key, case)
+
+
+def direct(world: World, time: datetime) -> None:
+    """root signs in to hosts directly, from a guest, past vCenter and the bastion."""
+    case = world.case(JOB, "direct_to_host")
+    guest = world.take_vm(time - HOUR, time + 2 * HOUR, role="web")
+    case.names(user="root", ip=guest.address)
+    for nth in range(2):
+        host = world.take_host("esxi", time)
+        case.names(host=host.name)
+        do.esxi_client(world, time + timedelta(minutes=9 * nth), host.name, "root", guest.address, "pyvmomi Python/3.11.4", case)
+        do.esxi_ssh(world, time + timedelta(minutes=9 * nth + 2), host.name, "root", guest.address, case)
+
+
+def kvm_from_outside(world: World, time: datetime) -> None:
+    """A known administrator reaches a KVM host from outside, by password, at night."""
+    person, case, ip = _stolen(world, time, "kvm_from_outside")
+    host = world.take_host("kvm", time)
+    case.names(host=host.name)
+    do.ssh(world, _night(time), host.name, person.name, ip, case, "password")
+
+
+def fresh_administrator(world: World, time: datetime) -> None:
+    """The emergency account, never used before, signs in from another country."""
+    ip = f"203.0.113.{world.rng.randrange(1, 250)}"
+    case = world.case(JOB, "cold_start_privileged")
+    case.names(user="administrator", ip=ip)
+    do.vcenter_login(world, _night(time), "administrator", ip, "Mozilla/5.0 (X11; Linux x86_64)", case, domain="VSPHERE.LOCAL")
+
+
+ATTACKS = (abroad, travel, without_factor, token, direct, kvm_from_outside, fresh_administrator)
+
+
+# --- negatives --------------------------------------------------------------------------------------------------------------------
+
+
+def new_colleague(world: World, time: datetime) -> None:
+    """The first days of a new colleague: every address, client and target is new."""
+    case = world.case(JOB, "new_staff", negative=True)
+    case.names(user="nadia")
+    start = world.start + 16 * DAY
+    for nth in range(6):
+        do.vcenter_login(world, start + (9 + nth * 1.3) * HOUR, "nadia", "192.0.2.32", do.NEXT_BROWSER, case)
+
+
+def on_call(world: World, time: datetime) -> None:
+    """An administrator is called at night and works over the VPN as ever."""
+    person, case = _negative(world, "on_call")
+    do.vcenter_login(world, _night(time), person.name, person.vpn, do.NEXT_BROWSER, case)
+
+
+def conference(world: World, time: datetime) -> None:
+    """An administrator is abroad at a conference and comes in over the VPN, half an hour after a login at home."""
+    person, case = _negative(world, "travelling_with_vpn")
+    do.vcenter_login(world, time.replace(hour=9), person.name, person.vpn, do.NEXT_BROWSER, case)
+    do.vcenter_login(world, time.replace(hour=10), person.name, "198.51.100.30", do.NEXT_BROWSER, case)
+
+
+def mistyped(world: World, time: datetime) -> None:
+    """A forgotten password: some refusals, then the login."""
+    person, case = _negative(world, "mistyped_password")
+    morning = time.replace(hour=person.shift + 1)
+    for nth in range(3):
+        do.vcenter_refused(world, morning + do.seconds(15 * nth), person.name, person.office, case)
+    do.vcenter_login(world, morning + do.seconds(60), person.name, person.office, do.NEXT_BROWSER, case)
+
+
+def new_proxy(world: World, time: datetime) -> None:
+    """The backup service moves to another server of the same network."""
+    case = world.case(JOB, "service_moved", negative=True)
+    case.names(user="svc-backup", ip=world.vms["infra-proxy02"].address)
+    for nth in range(4):
+        address = world.vms["infra-proxy02"].address
+        do.vcenter_login(world, time + 6 * nth * HOUR, "svc-backup", address, "VMware vim-java 1.0", case, minutes=5)
+
+
+NEGATIVES = (new_colleague, on_call, conference, mistyped, new_proxy)
+
+
+def _stolen(world: World, time: datetime, attack: str, cloud: bool | None = None) -> tuple[Person, Case, str]:
+    person, case, ip = world.take_person(cloud), world.case(JOB, attack), f"203.0.113.{world.rng.randrange(1, 250)}"
+    case.names(user=person.name, ip=ip)
+    return person, case, ip
+
+
+def _negative(world: World, attack: str) -> tuple[Person, Case]:
+    person, case = world.rng.choice(world.people[:12]), world.case(JOB, attack, negative=True)
+    case.names(user=person.name)
+    return person, case
+
+
+def _night(time: datetime) -> datetime:
+    return time.replace(hour=3, minute=time.minute)
