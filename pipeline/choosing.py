@@ -76,10 +76,14 @@ def named(names: Sequence[str], base: Places | None = None) -> Named:
     homes = [place.resolve() for place in (base.ours, *base.others)]
     outside = tuple(place for place in places if not any(map(place.is_relative_to, homes)))
     catalogue = _with(load_rules(replace(base, others=(*base.others, *outside))), outside)
-    known = {key for rule in catalogue.everything for key in _names(rule.document)}
+    tested: tuple[Rule | Correlation, ...] = (*catalogue.rules, *catalogue.correlations)
+    known = {key for rule in tested for key in _names(rule.document)}
+    for job in catalogue.jobs:
+        if words & _names(job.document) or job.path.resolve() in places:
+            raise ContentError(f"{job.name or job.path.stem} is a job", job.path, hint="a backtest runs rules and correlations")
     if words - known:
         raise _unknown(min(words - known), known)
-    ids = {rule.id for rule in catalogue.everything
+    ids = {rule.id for rule in tested
            if words & _names(rule.document) or any(_is_of(document, places) for document in (rule.document, *_filters(rule)))}
     if names and not ids:
         raise ContentError("holds no rule", places[0], hint="a rule is a YAML file with `detection` or `correlation`")

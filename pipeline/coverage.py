@@ -14,28 +14,29 @@ import orjson
 from .errors import LakeError
 from .sigma.attack import GENERATIONS, VERSIONS, Generation, covered, technique
 from .sigma.correlations import Correlation
-from .sigma.load import Rule
+from .sigma.jobs import AnyRule, JobRule
 
 LEVELS = ("critical", "high", "medium", "low", "informational")
 NAVIGATOR = "5.1.0"  # the oldest that our layers are made for; 4.9.0 is what layer format 4.5 demands
 _COLOURS = ("#d9e8ef", "#1b6f8f")
 
-Covering = Rule | Correlation
+Covering = AnyRule
 
 
 @dataclass(frozen=True)
 class Threat:
-    """What covers a threat: single-event rules by level, correlations, and techniques (v19)."""
+    """What covers a threat: single-event rules, correlations and jobs, all of them by level, and techniques (v19)."""
 
     name: str
     rules: int
     correlations: int
+    jobs: int
     levels: dict[str, int]
     techniques: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """The machine-readable twin."""
-        return {"threat": self.name, "rules": self.rules, "correlations": self.correlations, "levels": self.levels,
+        return {"threat": self.name, "rules": self.rules, "correlations": self.correlations, "jobs": self.jobs, "levels": self.levels,
                 "techniques": list(self.techniques)}
 
 
@@ -68,8 +69,9 @@ def threats(rules: Iterable[Covering]) -> list[Threat]:
 def _threat(name: str, rules: Sequence[Covering]) -> Threat:
     levels = Counter(rule.level for rule in rules)
     correlations = sum(isinstance(rule, Correlation) for rule in rules)
+    jobs = sum(isinstance(rule, JobRule) for rule in rules)
     keys = {key for rule in rules for key in covered(rule, 19)}
-    return Threat(name, len(rules) - correlations, correlations, {level: levels[level] for level in LEVELS if levels[level]},
+    return Threat(name, len(rules) - correlations - jobs, correlations, jobs, {level: levels[level] for level in LEVELS if levels[level]},
                   tuple(sorted(keys)))
 
 

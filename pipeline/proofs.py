@@ -138,7 +138,8 @@ def check_cases(engine: Engine, only: str = "") -> Iterator[Proof]:
     """
     catalogue = load_catalogue()
     detector_of_all = engine.detector(catalogue.rules)
-    wanted = [rule for rule in catalogue.everything if only in str(rule.path)]
+    with_cases: tuple[Rule | Correlation, ...] = (*catalogue.rules, *catalogue.correlations)
+    wanted = [rule for rule in with_cases if only in str(rule.path)]
     pairs = [(rule, case) for rule in wanted for case in load_cases(rule.cases_path)]
     started = time.perf_counter()
     events = _events_of_cases(engine, [case for _, case in pairs])

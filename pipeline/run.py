@@ -245,7 +245,7 @@ def write_report(house: lake.Lake, settings: Settings, out: Path, numbers: dict[
         rows = [] if house.is_new("alerts") else house.read("alerts").select("alert").collect()
         alerts = [Alert.model_validate_json(row.alert) for row in rows]
     with session.clear_errors(str(out)):
-        return render([a for a in alerts if _wanted(a, settings)], numbers, out, catalogue.everything)
+        return render([a for a in alerts if _wanted(a, settings)], numbers, out, catalogue.watching)
 
 
 def report(settings: Settings, output: Path, spark: SparkSession | None = None) -> Path:

@@ -33,7 +33,7 @@ def coverage(
     from .rulebook import places
     from .sigma.catalogue import load_catalogue
 
-    rules = load_catalogue(places(settings())).everything
+    rules = load_catalogue(places(settings())).watching
     written = covering.write_layers(rules, navigator) if navigator else []
     if json:
         print_json(covering.as_dict(rules) | {"layers": [str(path) for path in written]})
@@ -99,8 +99,8 @@ def readiness(
 
 
 def _threats(threats: list[Threat]) -> Table:
-    table = Table("threat", "rules", "correlations", "levels", "techniques (v19)", box=None, header_style="dim")
+    table = Table("threat", "rules", "correlations", "jobs", "levels", "techniques (v19)", box=None, header_style="dim")
     for threat in threats:
         levels = ", ".join(f"{count} {level}" for level, count in threat.levels.items())
-        table.add_row(threat.name, str(threat.rules), str(threat.correlations), levels, " ".join(threat.techniques))
+        table.add_row(threat.name, str(threat.rules), str(threat.correlations), str(threat.jobs), levels, " ".join(threat.techniques))
     return table

@@ -21,8 +21,7 @@ from .. import content
 from ..errors import ContentError
 
 if TYPE_CHECKING:
-    from .correlations import Correlation
-    from .load import Rule
+    from .jobs import AnyRule
     from .metadata import Custom
 
 Generation = Literal[18, 19]
@@ -133,7 +132,7 @@ def covered(rule: RuleTags, generation: Generation) -> dict[str, tuple[str, ...]
 # --- what a rule gets wrong ---------------------------------------------------------------------------------------------------
 
 
-def tag_errors(rule: Rule | Correlation) -> Iterator[ContentError]:
+def tag_errors(rule: AnyRule) -> Iterator[ContentError]:
     """Ids and tactics that ATT&CK does not have, techniques without their tactic, and v19 and v18 ids that do not belong together."""
     named, tactics = tags_of(rule.tags)
     for tactic, number in tactics.items():
@@ -148,7 +147,7 @@ def tag_errors(rule: Rule | Correlation) -> Iterator[ContentError]:
     yield from _pair_errors(rule, named)
 
 
-def _pair_errors(rule: Rule | Correlation, named: Mapping[str, int]) -> Iterator[ContentError]:
+def _pair_errors(rule: AnyRule, named: Mapping[str, int]) -> Iterator[ContentError]:
     """Each v18 id must have the tag that it became, and each tag a v18 id that it comes from. Ids of the wrong generation count as what
     they stand for, so that they are one finding and not two."""
     tagged = {newer(key) for key in named}

@@ -1,4 +1,4 @@
-"""Everything that folders of detections hold, resolved against one another: rules with their filters, correlations in order."""
+"""Everything that folders of detections hold, resolved against one another: rules with their filters, correlations in order, jobs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from .correlation_reader import read_correlations
 from .correlations import Correlation, silenced
 from .documents import Document
 from .filters import Filter, apply_filters, read_filters
+from .jobs import AnyRule, JobRule, read_jobs
 from .lists import Lists
 from .load import Loaded, Places, Rule, load_rules
 
@@ -28,10 +29,16 @@ class Catalogue:
     filters: tuple[Filter, ...] = ()
     ours: tuple[Document, ...] = ()
     lists: Lists = field(default_factory=Lists)
+    jobs: tuple[JobRule, ...] = ()
 
     @property
-    def everything(self) -> tuple[Rule | Correlation, ...]:
-        return (*self.rules, *self.correlations)
+    def everything(self) -> tuple[AnyRule, ...]:
+        return (*self.rules, *self.correlations, *self.jobs)
+
+    @property
+    def watching(self) -> tuple[AnyRule, ...]:
+        """What is there to find something: all but signals, which only tell jobs what happened."""
+        return tuple(each for each in self.everything if not each.custom.signal)
 
     @property
     def alerting(self) -> tuple[Rule, ...]:
@@ -47,20 +54,22 @@ class Catalogue:
 
 
 def load_catalogue(places: Places | None = None) -> Catalogue:
-    """Every rule, correlation and filter of our folder and of others'; errors are collected."""
+    """Every rule, correlation, filter and job of our folder and of others'; errors are collected."""
     return resolve(load_rules(places))
 
 
 def resolve(loaded: Loaded) -> Catalogue:
     """What was read together."""
-    again = _repeated((*(rule.document for rule in loaded.rules), *loaded.correlations, *loaded.filters))
+    again = _repeated((*(rule.document for rule in loaded.rules), *loaded.correlations, *loaded.filters, *loaded.jobs))
     rules = tuple(rule for rule in loaded.rules if id(rule.document) not in again)
     correlations, dangling = read_correlations(_first(loaded.correlations, again), rules)
     filters, wrong = read_filters(_first(loaded.filters, again))
-    names = (key for each in correlations for key in (each.id, each.name, each.path.stem) if key)
+    jobs, idle = read_jobs(_first(loaded.jobs, again), rules)
+    others: tuple[AnyRule, ...] = (*correlations, *jobs)
+    names = (key for each in others for key in (each.id, each.name, each.path.stem) if key)
     filtered, misnamed = apply_filters(rules, filters, names)
-    errors = (*loaded.errors, *again.values(), *dangling, *wrong, *misnamed)
-    return Catalogue(filtered, correlations, errors, rules, filters, loaded.ours, loaded.lists)
+    errors = (*loaded.errors, *again.values(), *dangling, *wrong, *misnamed, *idle)
+    return Catalogue(filtered, correlations, errors, rules, filters, loaded.ours, loaded.lists, jobs)
 
 
 def _first(documents: Iterable[Document], again: dict[int, ContentError]) -> list[Document]:

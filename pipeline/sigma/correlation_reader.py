@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -13,6 +13,7 @@ from ..schema import BY_NAME
 from .correlations import NUMERIC, OPERATORS, TEMPORAL, TYPES, Correlation, CorrelationType, Threshold
 from .documents import Document
 from .expressions import Expression, parse_expression, words
+from .heads import head, head_errors
 from .load import Rule
 from .metadata import read_custom
 
@@ -20,8 +21,6 @@ SPECIFICATION = "see https://sigmahq.io/docs/meta/correlations.html"
 _KEYS = {"type", "rules", "group-by", "timespan", "condition", "aliases", "generate"}
 # Months and years, which the specification does not have, as pySigma counts them.
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "M": 2629746, "y": 31556952}
-_LEVELS = ("informational", "low", "medium", "high", "critical")
-_STATUSES = ("stable", "test", "experimental", "deprecated", "unsupported")
 
 
 def read_correlations(documents: Iterable[Document], rules: Iterable[Rule]) -> tuple[tuple[Correlation, ...], tuple[ContentError, ...]]:
@@ -83,7 +82,7 @@ def _read(document: Document, known: Mapping[str, str], groups: Mapping[str, set
     body = document.data.get("correlation")
     if not isinstance(body, dict):
         return None, [document.error("`correlation` must be a mapping", "correlation", hint=SPECIFICATION)]
-    errors = list(_metadata_errors(document))
+    errors = list(head_errors(document, SPECIFICATION))
     unknown = [key for key in body if key not in _KEYS]
     errors += [document.error(f"unknown key {key!r}", "correlation", key, hint=did_you_mean(str(key), _KEYS, ", ".join(sorted(_KEYS))))
                for key in unknown]
@@ -102,26 +101,9 @@ def _read(document: Document, known: Mapping[str, str], groups: Mapping[str, set
     parts.check_absence(condition, known_from)
     if errors or condition is None or timespan is None:
         return None, errors
-    data = document.data
     return Correlation(
-        id=str(data["id"]), title=str(data["title"]), name=str(data.get("name") or ""), level=str(data.get("level") or "medium"),
-        status=str(data.get("status") or ""), description=str(data.get("description") or ""), author=str(data.get("author") or ""),
-        date=_date(data.get("date")), tags=_texts(data.get("tags")), falsepositives=_texts(data.get("falsepositives")),
-        references=_texts(data.get("references")), type=kind, rules=rules, group_by=group_by, timespan=timespan, condition=condition,
+        **head(document), type=kind, rules=rules, group_by=group_by, timespan=timespan, condition=condition,
         aliases=aliases, known_from=known_from, generate=bool(body.get("generate", False)), custom=custom, document=document), []
-
-
-def _metadata_errors(document: Document) -> Iterator[ContentError]:
-    data = document.data
-    for key in ("title", "id"):
-        if not data.get(key):
-            yield document.error(f"`{key}` is missing", hint=SPECIFICATION)
-    if data.get("level") is not None and data["level"] not in _LEVELS:
-        yield document.error(f"unknown level {data['level']!r}", "level", hint=", ".join(_LEVELS))
-    if data.get("status") is not None and data["status"] not in _STATUSES:
-        yield document.error(f"unknown status {data['status']!r}", "status", hint=", ".join(_STATUSES))
-    if data.get("date") is not None and _date(data["date"]) is None:
-        yield document.error(f"not a date: {data['date']!r}", "date", hint="yyyy-mm-dd")
 
 
 @dataclass
@@ -256,19 +238,6 @@ class _Parts:
         if known_from and not (absence and (self.kind != "temporal_ordered" or isinstance(condition, Threshold))):
             self.fail("known_from is for conditions that none at all fulfils: lt, lte, eq 0, and words with `not` of `temporal`",
                       "custom", "known_from")
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    return tuple(map(str, value)) if isinstance(value, list) else ()
-
-
-def _date(value: Any) -> dt.date | None:
-    if isinstance(value, dt.date):
-        return value
-    try:
-        return dt.date.fromisoformat(str(value)) if value is not None else None
-    except ValueError:
-        return None
 
 
 def _drop_dangling(read: dict[str, Correlation], rules: set[str]) -> list[ContentError]:

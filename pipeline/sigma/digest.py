@@ -10,17 +10,18 @@ from collections.abc import Iterable
 
 from .compile import compile_rule
 from .correlations import Correlation
+from .jobs import AnyRule, JobRule
 from .load import Rule
 
 
-def digests(rules: Iterable[Rule | Correlation]) -> dict[str, str]:
+def digests(rules: Iterable[AnyRule]) -> dict[str, str]:
     """The digest of each rule by its id. Raises ContentError for one that does not compile."""
     return {rule.id: digest(rule) for rule in rules}
 
 
-def digest(rule: Rule | Correlation) -> str:
+def digest(rule: AnyRule) -> str:
     """The digest of one rule."""
-    text = repr(_correlation(rule) if isinstance(rule, Correlation) else _rule(rule))
+    text = repr(_correlation(rule) if isinstance(rule, Correlation) else _job(rule) if isinstance(rule, JobRule) else _rule(rule))
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
@@ -31,3 +32,7 @@ def _rule(rule: Rule) -> tuple[object, ...]:
 def _correlation(rule: Correlation) -> tuple[object, ...]:
     aliases = sorted((name, sorted(fields.items())) for name, fields in rule.aliases.items())
     return (rule.type, rule.rules, rule.group_by, rule.span, rule.condition, aliases, rule.known_from, rule.generate)
+
+
+def _job(rule: JobRule) -> tuple[object, ...]:
+    return rule.type, sorted(rule.rules.items()), sorted(rule.parameters.items())

@@ -37,8 +37,8 @@ class Document:
 
     @property
     def kind(self) -> str:
-        """What it is: a rule, a correlation or a filter."""
-        return next((kind for kind in ("correlation", "filter") if kind in self.written), "rule")
+        """What it is: a rule, a correlation, a job or a filter."""
+        return next((kind for kind in ("correlation", "job", "filter") if kind in self.written), "rule")
 
     @property
     def version(self) -> str:

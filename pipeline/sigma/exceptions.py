@@ -1,6 +1,6 @@
 """Exceptions of users: what they know to be harmless in their own house, as data beside the rules.
 
-    - rule: esx_ssh_enabled                     # name, id or file name of a rule or correlation
+    - rule: esx_ssh_enabled                     # name, id or file name of a rule, correlation or job
       when: {host.name|startswith: lab-}        # as a selection of Sigma; all of it must hold
       owner: anna@example.org
       reason: lab hosts are maintained by SSH
@@ -28,10 +28,10 @@ from .. import content
 from ..errors import ContentError, did_you_mean
 from ..schema import BY_NAME
 from .compile import check_rule, compile_rule
-from .correlations import Correlation
 from .documents import Document, KeyPath
+from .jobs import AnyRule
 from .lists import Lists
-from .load import Rule, read_rule
+from .load import read_rule
 from .terms import Node, dtype, fields, matches, terms
 
 DEFAULT = "exceptions.yml"
@@ -118,7 +118,7 @@ class Exceptions:
         return found
 
 
-def read_exceptions(path: Path | None, rules: Iterable[Rule | Correlation], lists: Lists, today: dt.date) -> Exceptions:
+def read_exceptions(path: Path | None, rules: Iterable[AnyRule], lists: Lists, today: dt.date) -> Exceptions:
     """The exceptions of a file (None: `exceptions.yml` in the working directory, if there is one). Raises ContentError."""
     found, errors = load_exceptions(path, rules, lists, today)
     if errors:
@@ -126,7 +126,7 @@ def read_exceptions(path: Path | None, rules: Iterable[Rule | Correlation], list
     return found
 
 
-def load_exceptions(path: Path | None, rules: Iterable[Rule | Correlation], lists: Lists, today: dt.date) -> tuple[
+def load_exceptions(path: Path | None, rules: Iterable[AnyRule], lists: Lists, today: dt.date) -> tuple[
         Exceptions, list[ContentError]]:
     """The exceptions of a file, and everything that is wrong with the others."""
     file = path or Path(DEFAULT)
@@ -155,11 +155,11 @@ def _invalid(path: Path, error: Mapping[str, Any]) -> ContentError:
     return ContentError(f"{what}: {'.'.join(map(str, keys))}: {error['msg']}", path, content.line_of(path, error["loc"]) or 1, _HINT)
 
 
-def _compiled(path: Path, number: int, entry: Entry, known: Mapping[str, Rule | Correlation], lists: Lists) -> tuple[
+def _compiled(path: Path, number: int, entry: Entry, known: Mapping[str, AnyRule], lists: Lists) -> tuple[
         UserException | None, list[ContentError]]:
     line = content.line_of(path, (number,))
     if entry.rule not in known:
-        hint = did_you_mean(entry.rule, known, "the name, id or file name of a rule or correlation")
+        hint = did_you_mean(entry.rule, known, "the name, id or file name of a rule, correlation or job")
         line = content.line_of(path, (number, "rule"))
         return None, [ContentError(f"exception {number + 1}: no rule is named {entry.rule!r}", path, line, hint)]
     document = _as_rule(path, number, entry)

@@ -21,6 +21,7 @@ from .catalogue import Catalogue, load_catalogue
 from .compile import check_rule, compile_rule
 from .correlations import Correlation
 from .filters import Filter
+from .jobs import AnyRule
 from .known import Known, shipped
 from .lint_detection import compiles, lint_unused, lint_values
 from .load import Places, Rule
@@ -37,7 +38,7 @@ def lint_folder(folder: Path | None = None, known: Known | None = None) -> list[
 
 
 def lint_catalogue(catalogue: Catalogue, known: Known | None = None) -> list[ContentError]:
-    """Findings of rules, correlations and their cases; `known` defaults to what the parsers folder holds."""
+    """Findings of rules, correlations, jobs and their cases; `known` defaults to what the parsers folder holds."""
     known = known or shipped()
     ours = [rule for rule in catalogue.written if not rule.document.foreign]
     return [
@@ -45,6 +46,7 @@ def lint_catalogue(catalogue: Catalogue, known: Known | None = None) -> list[Con
         *(error for rule in ours for error in (*lint_rule(rule, known), *lint_cases(rule, known))),
         *(error for c in catalogue.correlations if not c.document.foreign for error in (
             *_metadata(c), *_group_by(c, catalogue.rules, known), *lint_cases(c, known))),
+        *(error for job in catalogue.jobs for error in _metadata(job)),
         *(error for each in catalogue.filters if not each.document.foreign for error in lint_filter(each, known)),
         *(error for rule in catalogue.written if rule.document.foreign for error in check_rule(rule))]
 
@@ -114,13 +116,13 @@ def _group_by(correlation: Correlation, rules: Iterable[Rule], known: Known) -> 
 # --- metadata and evidence ------------------------------------------------------------------------------------------------------
 
 
-def _metadata(rule: Rule | Correlation) -> Iterator[ContentError]:
+def _metadata(rule: AnyRule) -> Iterator[ContentError]:
     custom = rule.custom
     required: list[tuple[object, tuple[str, ...], str]] = [
         (rule.id, ("id",), "a UUID: python -c 'import uuid; print(uuid.uuid4())'"),
         (rule.level, ("level",), "informational, low, medium, high or critical"),
         (rule.description.strip(), ("description",), "what is seen and why it matters"),
-        (custom.evidence or isinstance(rule, Correlation), ("custom", "evidence"),
+        (custom.evidence or not isinstance(rule, Rule), ("custom", "evidence"),
          "a list of {kind, source, value}: where the compared strings are known from"),
         (custom.blind_spots.strip(), ("custom", "blind_spots"), "what the rule cannot see")]
     if not custom.signal:  # it raises no alert, so no analyst asks these of it

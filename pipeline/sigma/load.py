@@ -103,11 +103,12 @@ class Rule:
 
 @dataclass(frozen=True)
 class Loaded:
-    """What folders hold: rules, the documents that are correlations and filters, every document of ours, and all errors."""
+    """What folders hold: rules, the documents that are correlations, filters and jobs, every document of ours, and all errors."""
 
     rules: tuple[Rule, ...] = ()
     correlations: tuple[Document, ...] = ()
     filters: tuple[Document, ...] = ()
+    jobs: tuple[Document, ...] = ()
     ours: tuple[Document, ...] = ()
     lists: Lists = field(default_factory=Lists)
     errors: tuple[ContentError, ...] = ()
@@ -131,6 +132,7 @@ def _together(parts: Iterable[Loaded]) -> Loaded:
         rules=tuple(rule for part in parts for rule in part.rules),
         correlations=tuple(document for part in parts for document in part.correlations),
         filters=tuple(document for part in parts for document in part.filters),
+        jobs=tuple(document for part in parts for document in part.jobs),
         ours=tuple(document for part in parts for document in part.ours),
         errors=tuple(error for part in parts for error in part.errors))
 
@@ -166,12 +168,14 @@ def _loaded(document: Document, reading: Reading) -> Loaded:
         return Loaded(correlations=(document,), ours=ours, errors=tuple(errors))
     if document.kind == "filter":
         return Loaded(filters=(document,), ours=ours, errors=tuple(errors))
+    if document.kind == "job" and not document.foreign:  # somebody else's `job` means something else
+        return Loaded(jobs=(document,), ours=ours, errors=tuple(errors))
     rule, found = read_rule(document)
     return Loaded(rules=(rule,) if rule and not errors else (), ours=ours, errors=(*errors, *found))
 
 
 _KEYS = ("title", "id", "name", "taxonomy", "related", "status", "description", "license", "author", "references", "date", "modified",
-         "logsource", "detection", "correlation", "filter", "fields", "falsepositives", "level", "tags", "scope", "custom")
+         "logsource", "detection", "correlation", "job", "filter", "fields", "falsepositives", "level", "tags", "scope", "custom")
 
 
 def _unknown_keys(document: Document) -> Iterator[ContentError]:

@@ -1,0 +1,43 @@
+"""Job documents and the jobs that they are for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from ..context.policies import Policies
+from ..errors import ContentError
+from ..sigma.jobs import JobRule, Kind, job_errors
+from . import JOBS
+from .job import Job, Parameters
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A job as a document wants it."""
+
+    rule: JobRule
+    job: Job
+    parameters: Parameters
+
+
+def kinds() -> Mapping[str, Kind]:
+    """Every type that a job document may have."""
+    return {job.type: job for job in JOBS}
+
+
+def check_jobs(rules: Iterable[JobRule]) -> list[ContentError]:
+    """What documents ask of their jobs that those do not have."""
+    known = kinds()
+    return [error for rule in rules for error in job_errors(rule, known)]
+
+
+def ready(rules: Iterable[JobRule], policies: Policies | None = None, jobs: Iterable[Job] = JOBS) -> Iterator[Ready]:
+    """The jobs to run; `policies`: those of the user's context. Documents of other types and those that are wrong are left out."""
+    known = {job.type: job for job in jobs}
+    for rule in rules:
+        job = known.get(rule.type)
+        if job and not job_errors(rule, known):
+            parameters = job.parameters.model_validate({**rule.parameters, "policies": policies or Policies()})
+            assert isinstance(parameters, Parameters)
+            yield Ready(rule, job, parameters)
