@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ..alerts import Step
 from ..context.columns import PLACE
+from ..context.names import vm_name
 from ..context.policies import Policies
 from ..sigma.jobs import Kind
 
@@ -51,15 +52,25 @@ class Parameters(BaseModel):
 
 @dataclass(frozen=True)
 class Located:
-    """Where a machine was as of the row's time: the one that the column `vm` names, or the one that had an address (a field in ECS)."""
+    """Where a machine was as of the row's time: the one that the column `vm` names, or the one that had an address (a field in ECS).
+
+    `pattern`: where the column holds more than a name, the regular expression of which the first group is the name (`named`).
+    """
 
     into: str
     vm: str | None = None
     address: str | None = None
+    pattern: str | None = None
 
     def __post_init__(self) -> None:
         if (self.vm is None) == (self.address is None):
             raise ValueError("either `vm` or `address` names the column to look up")
+
+    @property
+    def named(self) -> pl.Expr:
+        """What is looked up: the canonical name of a VM, or the address."""
+        found = pl.col(self.vm or self.address or "")
+        return vm_name(found.str.extract(self.pattern)) if self.pattern else found
 
     @property
     def columns(self) -> tuple[str, ...]:
