@@ -87,22 +87,26 @@ ATTACKS = (esxi_whole, esxi_moved, esxi_quiet, kvm_whole, kvm_seccomp)
 def hardware_mce(world: World, time: datetime) -> None:
     """A machine check brings the host down, and with it a VMM process."""
     _, host, case = _guest(world, time, "esxi", "hardware_mce", negative=True)
-    world.write(do.ESXI, *(esxi(time + do.seconds(n), host.name, "vmkernel", f"cpu{n}:2097{n}52)MCE: 1282: Status bits: \"Memory "
-                                   'Controller Error.\" Bank 7: 0xbe00000000801136 uncorrectable', 180) for n in range(3)), case=case)
+    world.write(do.ESXI, *(esxi(time + do.seconds(n), host.name, "vmkernel", f"cpu{n}:2097512)ALERT: MCA: 200: SRAR Excp G7 B{n} "
+                                "Sbd80000000100134 A1b2c0 M86 P1b2c0/40 Cache Hierarchy: Level 0 Data Cache DataRead Error.", 181)
+                           for n in range(3)), case=case)
     do.vob(world, time + do.seconds(4), host.name, "esx.problem.apei.bert.memory.error.fatal",
            "A fatal memory error occurred. The memory error occurred on physical address 0x7f3a1000.", case)
     _core(world, time + do.seconds(20), host, case)
-    _crashed(world, time + timedelta(minutes=12), host, "MCE on CPU2: uncorrectable memory error", case)
+    _crashed(world, time + timedelta(minutes=12), host, "Machine Check Exception on PCPU3 in world 2097512:idle3", case)
 
 
 def live_update(world: World, time: datetime) -> None:
-    """QEMU is updated under running guests: they migrate to new processes on the same host, and the old ones end."""
+    """QEMU is updated and guests are started anew with it; the old process of one of them ends badly."""
     vm, host, case = _guest(world, time, "kvm", "live_update_restart", negative=True)
-    do.run(world, time - do.seconds(60), host.name, 1001, "apt-get", "install", "-y", "qemu-system-x86", case=case)
+    do.records(world, time - do.seconds(60), host.name, "type=SOFTWARE_UPDATE msg={stamp}: pid=4842 uid=0 auid=0 ses=3 msg='op=update "
+               'sw="qemu-kvm-core-7.2.0-14.el9.x86_64" sw_type=rpm key_enforce=0 gpg_res=1 root_dir="/" comm="dnf" '
+               'exe="/usr/bin/python3.9" hostname=? addr=? terminal=pts/0 res=success\'', case=case)
     guests = [other for other in world.on(host.name, time) if other is not vm and world.calm(other, time, time + HOUR)]
     for nth, guest in enumerate([vm, *guests[:4]]):
         moment = time + do.seconds(30 * nth)
-        world.write(do.AUDIT, virt_control(moment, world.serial(), guest.name, guest.uuid, "stop", "shutdown", node=host.name),
+        reason = "failed" if guest is vm else "shutdown"
+        world.write(do.AUDIT, virt_control(moment, world.serial(), guest.name, guest.uuid, "stop", reason, node=host.name),
                     virt_control(moment + do.seconds(8), world.serial(), guest.name, guest.uuid, "start", "booted", node=host.name),
                     case=case)
         case.names(vm=guest.name)

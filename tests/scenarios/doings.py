@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from .lines import audit, audit_record, cloudtrail, esxi, execve, shell, sshd, sso, vcenter_event, virt_control, virt_disk, vobd
-from .parts import VCENTER, Case, Move, Vm
+from .parts import VCENTER, Case, Host, Move, Vm
 from .world import World
 
 VC, ESXI, AUDIT, AUTH, GUESTS, DAEMON, CLOUD = (
@@ -102,6 +102,14 @@ def run(world: World, time: datetime, host: str, auid: int, *argv: str, exe: str
         case: Case | None = None) -> None:
     """A command on a KVM host, as the audit rules see it."""
     world.write(AUDIT, execve(time, world.serial(), auid, *argv, exe=exe or f"/usr/bin/{argv[0]}", key=key, node=host), case=case)
+
+
+def booted(world: World, time: datetime, host: Host) -> None:
+    """An ESXi host starts, and its daemons say what version it has."""
+    vob(world, time, host.name, "esx.audit.host.boot", "Host has booted.")
+    version, build = host.build.split()
+    world.write(ESXI, esxi(time + seconds(20), host.name, "Hostd", f"- time the service was last started {time:%Y-%m-%dT%H:%M:%S}.000Z, "
+                           f"Section for VMware ESX, pid=2099656, version={version}, build={build}, option=Release"))
 
 
 # --- what is done to machines ---------------------------------------------------------------------------------------------------

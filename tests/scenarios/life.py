@@ -36,6 +36,9 @@ def tell(world: World) -> None:
     for move in sorted(world.moves, key=lambda one: (one.time, one.vm)):
         do.moved(world, move)
     hire(world)
+    for host in world.hosts.values():
+        if host.kind == "esxi":
+            do.booted(world, world.start + do.seconds(5), host)
     pairs = _pairs(world)
     for day in range(world.days):
         start = world.start + day * DAY
@@ -91,7 +94,7 @@ def _failover(world: World, time: datetime) -> None:
              level="error")
     for number, vm in enumerate(world.on(host, time)):
         world.move(time + do.seconds(90 + 4 * number), vm.name, _neighbour(world, host, time), "ha")
-    do.vob(world, time + 1.5 * HOUR, host, "esx.audit.host.boot", "Host has booted.")
+    do.booted(world, time + 1.5 * HOUR, world.hosts[host])
     do.event(world, time + 1.6 * HOUR, "HostConnectedEvent", "", f"Connected to {world.hosts[host].fqdn} in DC1")
 
 
@@ -113,7 +116,7 @@ def _patch_night(world: World, time: datetime, number: int) -> None:
         world.write(do.ESXI, esxi(done + do.seconds(30), host.name, "esxupdate", "2100123: root: INFO: Command = profile.update", 14),
                     esxi(done + do.seconds(90), host.name, "esxupdate", "2100123: HostImage: INFO: Acceptance level checking passed", 14))
         do.vob(world, done + do.seconds(200), host.name, "esx.audit.host.stop.reboot", "Host is rebooting.")
-        do.vob(world, done + do.seconds(800), host.name, "esx.audit.host.boot", "Host has booted.")
+        do.booted(world, done + do.seconds(800), host)
         do.event(world, done + do.seconds(900), "HostConnectedEvent", "", f"Connected to {host.fqdn} in DC1")
         do.event(world, done + do.seconds(960), "ExitMaintenanceModeEvent", user, f"Host {host.fqdn} in DC1 has exited maintenance mode")
 
