@@ -66,18 +66,26 @@ class EscapeParameters(Parameters):
 
 def keyed(rows: pl.DataFrame, parameters: EscapeParameters) -> pl.DataFrame:
     """Signals by guest (precursors and moves), by person and address (logins, touches), all others by host."""
-    guest = c("role").is_in(OF_GUEST)
-    lean = rows.select(
-        "role", "rule", "time", c("time").alias("happened"), "event", "fact", "vm",
-        pl.when(guest).then(pl.coalesce("at.host", "host")).otherwise(pl.coalesce("host", "at.host")).alias("host"),
-        "user", c("source.ip").alias("address"), c("source.vm").alias("guest"), _detail().str.slice(0, MAX_DETAIL).alias("detail"),
-        _told().alias("told"))
-    known = lean.filter(c("host").is_not_null()).with_columns(_expected(parameters).alias("known"))
+    guest = c("role").is_in(OF_GUEST) & c("vm").is_not_null()
     person = c("role").is_in(OF_PERSON) & c("user").is_not_null()
-    return known.with_columns(
-        pl.when(guest & c("vm").is_not_null()).then(pl.concat_str(pl.lit("vm"), "vm", separator=SEPARATOR))
-        .when(person).then(pl.concat_str("role", "user", c("address").fill_null(""), separator=SEPARATOR))
-        .otherwise(pl.concat_str(pl.lit("host"), "host", separator=SEPARATOR)).alias("key"))
+    return rows.filter(_place().is_not_null()).with_columns(
+        pl.when(guest).then(pl.concat_str(pl.lit("vm"), "vm", separator=SEPARATOR))
+        .when(person).then(pl.concat_str("role", "user", c("source.ip").fill_null(""), separator=SEPARATOR))
+        .otherwise(pl.concat_str(pl.lit("host"), _place(), separator=SEPARATOR)).alias("key"))
+
+
+def _place() -> pl.Expr:
+    """The host that a signal is about. A record about a guest may come from elsewhere, or from a manager."""
+    return pl.when(c("role").is_in(OF_GUEST)).then(pl.coalesce("at.host", "host")).otherwise(pl.coalesce("host", "at.host"))
+
+
+def _lean(rows: pl.DataFrame, parameters: EscapeParameters) -> pl.DataFrame:
+    """Signals as WEIGHED has them, with their `key`; known is only what the policy knows."""
+    lean = rows.select(
+        "key", "role", "rule", "time", c("time").alias("happened"), "event", "fact", "vm", _place().alias("host"), "user",
+        c("source.ip").alias("address"), c("source.vm").alias("guest"), _detail().str.slice(0, MAX_DETAIL).alias("detail"),
+        _told().alias("told"))
+    return lean.with_columns(_expected(parameters).alias("known"))
 
 
 def _detail() -> pl.Expr:
@@ -108,7 +116,7 @@ def weighed(rows: pl.DataFrame, parameters: EscapeParameters, horizon: int) -> p
     """Without habits of guests and with what is known of persons; and a precursor anew on each host that its guest moved to."""
     habit = pl.concat_str("key", pl.when(c("role") == "precursor").then(pl.concat_str("rule", c("detail").fill_null(""))).otherwise(
         pl.lit("")), separator=SEPARATOR)
-    rows = rows.with_columns(habit.alias("habit")).sort("habit", "time", "event")
+    rows = _lean(rows, parameters).with_columns(habit.alias("habit")).sort("habit", "time", "event")
     earlier = _seen_before(rows, parameters)
     person = c("role").is_in(OF_PERSON) & c("user").is_not_null()
     rows = rows.with_columns(c("known") | (pl.Series(earlier) & ((c("role") == "precursor") | person)))

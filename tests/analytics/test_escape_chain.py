@@ -13,13 +13,13 @@ import pytest
 
 from pipeline.analytics.escape_chain import JOB
 from pipeline.analytics.escape_signals import EscapeParameters
-from pipeline.analytics.job import EPOCH, FINDINGS, SIGNAL
-from pipeline.context.columns import PLACE
+from pipeline.analytics.job import EPOCH, FINDINGS
+from pipeline.analytics.passes import findings, signal_columns
 from pipeline.context.policies import Policies
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
-COLUMNS = {**SIGNAL, **dict.fromkeys(JOB.fields, pl.String),
-           **{name: pl.String for into in ("at", "source") for name in (f"{into}.{part}" for part in PLACE)}}
+COLUMNS = signal_columns(JOB)
+HORIZON = 2**62
 Signal = dict[str, Any]
 
 
@@ -33,19 +33,10 @@ def at(when: datetime | float, role: str, rule: str = "esx_x", host: str | None 
     return {"role": role, "rule": rule, "time": micros, "event": event, "host": host, **named}
 
 
-def passes(frame: pl.DataFrame, parameters: EscapeParameters) -> pl.DataFrame:
-    """The job's passes, one after the other, each over whole groups."""
-    for each in JOB.passes:
-        rows = each.keyed(frame, parameters).drop_nulls("key")
-        frame = each.judge(rows.sort("key", *(n for n in ("time", "event") if n in rows.columns)), parameters, 2**62)
-        assert frame.schema == pl.Schema(dict(each.columns))
-    return frame
-
-
 def judge(*signals: Signal, **parameters: Any) -> list[dict[str, Any]]:
     """Findings of signals, with steps and detail read."""
-    found = passes(pl.DataFrame(list(signals), schema=COLUMNS), EscapeParameters(**parameters)).sort("key", "first").to_dicts()
-    return [row | {"steps": json.loads(row["steps"]), "detail": json.loads(row["detail"])} for row in found]
+    found = findings(pl.DataFrame(list(signals), schema=COLUMNS), JOB, EscapeParameters(**parameters), HORIZON).sort("key", "first")
+    return [row | {"steps": json.loads(row["steps"]), "detail": json.loads(row["detail"])} for row in found.to_dicts()]
 
 
 def one(*signals: Signal, **parameters: Any) -> dict[str, Any]:
@@ -307,12 +298,12 @@ def test_a_million_rows_of_one_host() -> None:
     full = frame.with_columns(rule=pl.lit("esx_flood"), host=pl.lit("esx01")).with_columns(
         pl.lit(None, dtype).alias(name) for name, dtype in COLUMNS.items() if name not in (*frame.columns, "rule", "host"))
     started = datetime.now(UTC)
-    found = passes(full.select(c for c in COLUMNS), EscapeParameters())
+    found = findings(full, JOB, EscapeParameters(), HORIZON)
     assert (datetime.now(UTC) - started).total_seconds() < 60
     assert found.height == 1 and found["severity"].to_list() == ["critical"]
     assert found["count"][0] > size // 2 and len(json.loads(found["steps"][0])) <= 16 and found["events"].list.len()[0] <= 20
 
 
 def test_nothing_gives_nothing() -> None:
-    found = passes(pl.DataFrame(schema=COLUMNS), EscapeParameters())
+    found = findings(pl.DataFrame(schema=COLUMNS), JOB, EscapeParameters(), HORIZON)
     assert found.is_empty() and found.schema == pl.Schema(dict(FINDINGS))
