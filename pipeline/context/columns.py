@@ -21,9 +21,10 @@ INVENTORY: Columns = {
     "ip": pl.String, "mac": pl.String, "row": pl.String}
 
 # Something that says where a VM is. `act`: what happened (placement.ACTS); `host`: where it was at that time; `target`: where it is from
-# then on, if elsewhere; `source`: rule or inventory that says so; `event`: event.id or file:line.
+# then on, if elsewhere; `origin`: the file of a log that names no host; `source`: rule or inventory that says so; `event`: event.id or
+# file:line.
 MOVES: Columns = {
-    "vm": pl.String, "time": pl.Int64, "act": pl.String, "host": pl.String, "target": pl.String, "state": pl.String,
+    "vm": pl.String, "time": pl.Int64, "act": pl.String, "host": pl.String, "target": pl.String, "origin": pl.String, "state": pl.String,
     "cluster": pl.String, "tenant": pl.String, "segment": pl.String, "zone": pl.String, "role": pl.String, "source": pl.String,
     "event": pl.String}
 
