@@ -6,6 +6,9 @@ detections/ says (sigma/jobs.py).
 
 from __future__ import annotations
 
+from . import escape_chain
 from .job import Job
 
-JOBS: tuple[Job, ...] = ()
+JOBS: tuple[Job, ...] = (
+    escape_chain.JOB,
+)
