@@ -20,6 +20,7 @@ from .stopping import stoppable
 from .terminal import (
     Exceptions,
     FieldMaps,
+    GeoIp,
     Json,
     Lake,
     Lists,
@@ -65,6 +66,7 @@ def run(
     field_map: FieldMaps = None,
     lists: Lists = None,
     exceptions: Exceptions = None,
+    geoip: GeoIp = None,
     parser: ParserId = None,
     timezone: Annotated[str | None, typer.Option(help="Zone of times that carry none, such as Europe/Berlin.")] = None,
     since: Annotated[str | None, typer.Option(help="Alerts and report: only from this time on (ISO 8601, UTC).")] = None,
@@ -94,6 +96,7 @@ def run(
         field_maps=field_map,
         lists=lists,
         exceptions=exceptions,
+        geoip=geoip,
         parser=parser,
         timezone=timezone,
         since=since,

@@ -6,9 +6,10 @@ detections/ says (sigma/jobs.py).
 
 from __future__ import annotations
 
-from . import escape_chain
+from . import escape_chain, login_baseline
 from .job import Job
 
 JOBS: tuple[Job, ...] = (
     escape_chain.JOB,
+    login_baseline.JOB,
 )

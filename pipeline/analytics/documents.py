@@ -32,12 +32,16 @@ def check_jobs(rules: Iterable[JobRule]) -> list[ContentError]:
     return [error for rule in rules for error in job_errors(rule, known)]
 
 
-def ready(rules: Iterable[JobRule], policies: Policies | None = None, jobs: Iterable[Job] = JOBS) -> Iterator[Ready]:
-    """The jobs to run; `policies`: those of the user's context. Documents of other types and those that are wrong are left out."""
+def ready(rules: Iterable[JobRule], policies: Policies | None = None, jobs: Iterable[Job] = JOBS,
+          geoip: tuple[str, ...] = ()) -> Iterator[Ready]:
+    """The jobs to run; `policies`: those of the user's context; `geoip`: the user's files, for the jobs that ask where addresses are.
+    Documents of other types and those that are wrong are left out.
+    """
     known = {job.type: job for job in jobs}
     for rule in rules:
         job = known.get(rule.type)
         if job and not job_errors(rule, known):
-            parameters = job.parameters.model_validate({**rule.parameters, "policies": policies or Policies()})
+            given = {"policies": policies or Policies()} | ({"geoip": geoip} if "geoip" in job.parameters.model_fields else {})
+            parameters = job.parameters.model_validate({**rule.parameters, **given})
             assert isinstance(parameters, Parameters)
             yield Ready(rule, job, parameters)
