@@ -27,7 +27,7 @@ class Settings(BaseSettings):
     lists: str | None = Field(None, description="Folder of value lists; each replaces ours of the same name. --lists")
     exceptions: str | None = Field(None, description="What is known to be harmless here; default exceptions.yml in the working directory, "
                                                      "if there is one. --exceptions")
-    geoip: tuple[str, ...] = Field((), description="GeoIP files in MaxMind's format (.mmdb), or folders of them, which all workers can read. "
+    geoip: tuple[str, ...] = Field((), description="GeoIP files in MaxMind's format (.mmdb) or folders of them, for all workers to read. "
                                                    "--geoip, repeatable")
     parser: str | None = Field(None, description="Read every file with this parser instead of choosing by content. --parser")
     timezone: str | None = Field(None, description="Zone of times that carry none, instead of each parser's own. --timezone")

@@ -31,7 +31,7 @@ OtherRules = Annotated[list[str] | None, typer.Option("--rules", help="File or f
 FieldMaps = Annotated[list[str] | None, typer.Option("--field-map", help="File or folder that maps their fields to ours; repeatable.")]
 Lists = Annotated[str | None, typer.Option(help="Folder of value lists that replace ours of the same names.")]
 Exceptions = Annotated[str | None, typer.Option(help="Your exceptions. Default: exceptions.yml here, if there is one.")]
-GeoIp = Annotated[list[str] | None, typer.Option("--geoip", help="GeoIP file in MaxMind's format (.mmdb), or a folder of them; repeatable.")]
+GeoIp = Annotated[list[str] | None, typer.Option("--geoip", help="GeoIP file of MaxMind's format (.mmdb) or folder of them; repeatable.")]
 
 MANY = 5  # files that one reason is told of one by one
 _COLOURS = {"critical": "bold white on red", "high": "bold red", "medium": "yellow", "low": "cyan", "informational": "dim"}
