@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from . import names
-from .columns import ADDRESS_FACTS, INVENTORY, MOVES, Columns, empty
+from .columns import ADDRESS_FACTS, MOVES, empty
 
 c = pl.col
 # Role of a rule in detections/signals/placement.yml -> what its hits say (placement.ACTS, or of an address).
@@ -26,7 +26,7 @@ FIELDS = ("vm.target.host", "vm.network.mac", "vm.network.name", "hypervisor.clu
 _STATES = {"running": "running", "poweredon": "running", "on": "running", "up": "running", "active": "running", "stopped": "stopped",
            "poweredoff": "stopped", "off": "stopped", "down": "stopped", "suspended": "stopped", "shut off": "stopped",
            "terminated": "removed", "removed": "removed"}
-PLACED_BY = ("manager", "registered", "running")  # views of an inventory that say where a VM is
+PLACED_BY = ("manager", "running", "registered")  # views of an inventory that say where a VM is
 
 
 def state_name(raw: pl.Expr) -> pl.Expr:
@@ -70,9 +70,13 @@ def address_facts(hits: pl.DataFrame) -> pl.DataFrame:
 
 
 def inventory_moves(inventory: pl.DataFrame) -> pl.DataFrame:
-    """What an inventory (columns.INVENTORY) says of where VMs are. What was seen on the wire is no statement of a manager or host."""
-    rows = inventory.filter(c("view").is_in(PLACED_BY) & c("vm").is_not_null())
-    return rows.with_columns(pl.lit("seen").alias("act"), c("row").alias("event"), *_nulls("target", "origin")).select(MOVES.keys())
+    """What an inventory (columns.INVENTORY) says of where VMs are. A manager's word counts before that of hosts, of which two may claim one
+    VM; what was seen on the wire is no statement of either.
+    """
+    rank = c("view").replace_strict({view: number for number, view in enumerate(PLACED_BY)}, default=None, return_dtype=pl.Int8)
+    rows = inventory.filter(c("view").is_in(PLACED_BY) & c("vm").is_not_null()).sort("vm", "time", rank, "source", "row")
+    first = rows.unique(["vm", "time"], keep="first", maintain_order=True)
+    return first.with_columns(pl.lit("seen").alias("act"), c("row").alias("event"), *_nulls("target", "origin")).select(MOVES.keys())
 
 
 def inventory_facts(inventory: pl.DataFrame) -> pl.DataFrame:
@@ -138,11 +142,3 @@ def _text(rows: pl.DataFrame, field: str) -> pl.Expr:
         return pl.when(c(field).list.len() > 0).then(c(field).list.join(", "))
     return c(field).cast(pl.String)
 
-
-def inventory_frame(rows: list[dict[str, object]], columns: Columns = INVENTORY) -> pl.DataFrame:
-    """Checked rows of inventories as a frame with canonical names."""
-    frame = pl.DataFrame(rows, schema=dict(columns))
-    return frame.with_columns(
-        names.vm_name(c("vm")).alias("vm"), names.host_name(c("host")).alias("host"), names.mac(c("mac")).alias("mac"),
-        names.address(c("ip")).alias("ip"), state_name(c("state")).alias("state"),
-        *(c(name).str.strip_chars().str.to_lowercase().alias(name) for name in ("uuid", "cluster", "tenant", "segment", "zone", "role")))
