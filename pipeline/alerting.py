@@ -25,10 +25,14 @@ from .sigma.load import Rule
 
 @dataclass(frozen=True)
 class Correlated:
-    """Alerts of correlations, and the ids of those that an earlier run raised from less and that are no more."""
+    """Alerts of correlations or jobs, and the ids of those that an earlier run raised from less and that are no more."""
 
     alerts: list[Alert]
     outdated: set[str]
+
+    def and_of(self, other: Correlated) -> Correlated:
+        """Both."""
+        return Correlated([*self.alerts, *other.alerts], self.outdated | other.outdated)
 
 
 def excused_otherwise(house: Lake, exceptions: Exceptions) -> set[date]:
@@ -53,7 +57,7 @@ def correlated(house: Lake, catalogue: Catalogue, days: set[date], watched: date
     raised = [] if house.is_new("alerts") else _raised(house, catalogue.correlations)
     first, last = correlate.days_to_judge(catalogue.correlations, days, [(old.first, old.last) for old in raised])
     rows = house.read("hits").where(F.col("date").between(F.lit(first), F.lit(last)))
-    horizon = max(filter(None, (watched, _watched(house))), default=datetime.now(UTC))
+    horizon = watched_until(house, watched)
     found = correlate.findings(rows, catalogue.correlations, horizon)
     behind = correlate.rows_of(rows, found, needed_fields(catalogue.alerting_correlations) | exceptions.fields)
     alerts = from_findings(found.to_dicts(), catalogue.alerting_correlations, behind, exceptions)
@@ -63,7 +67,7 @@ def correlated(house: Lake, catalogue: Catalogue, days: set[date], watched: date
 
 
 def raise_alerts(house: Lake, catalogue: Catalogue, days: set[date], found: Correlated, run: str, exceptions: Exceptions) -> list[Alert]:
-    """Alerts of the days that got hits (they may have grown) and of correlations, put into the table in place of what they were before."""
+    """Alerts of the days that got hits (they may have grown) and of correlations and jobs, put into the table in place of what they were before."""
     wanted, alerting = needed_fields(catalogue.alerting) | exceptions.fields, catalogue.alerting
     alerts = [alert for day in sorted(days) for alert in from_hits(hits(house.read("hits"), day, alerting, wanted), alerting, exceptions)]
     alerts += found.alerts
@@ -92,6 +96,11 @@ class Raised:
     first: datetime
     last: datetime
     closes: datetime
+
+
+def watched_until(house: Lake, newest: datetime | None) -> datetime:
+    """The time up to which the sources were seen: that of the newest event of this run or of those before."""
+    return max(filter(None, (newest, _watched(house))), default=datetime.now(UTC))
 
 
 def _watched(house: Lake) -> datetime | None:

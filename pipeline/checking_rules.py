@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from .analytics.documents import check_jobs
 from .config import Settings
 from .errors import ContentError
 from .rulebook import places
@@ -32,19 +33,19 @@ class Checked:
 
 
 def check_rules(settings: Settings, lock: bool = False, today: date | None = None) -> Checked:
-    """Rules, correlations, filters, lists, field maps, exceptions and the lock; `lock`: write it anew instead of comparing."""
+    """Rules, correlations, jobs, filters, lists, field maps, exceptions and the lock; `lock`: write it anew instead of comparing."""
     place, known = places(settings), shipped()
     catalogue = load_catalogue(place)
     errors, warnings = validate(catalogue.ours)
     path = Path(settings.exceptions) if settings.exceptions else None
     exceptions, wrong = load_exceptions(path, catalogue.everything, catalogue.lists, today or datetime.now(UTC).date())
     locked = (update_lock if lock else check_lock)(place.ours, catalogue.ours)
-    problems = [*lint_catalogue(catalogue, known), *errors, *_datasets(place, known), *wrong, *locked]
+    problems = [*lint_catalogue(catalogue, known), *check_jobs(catalogue.jobs), *errors, *_datasets(place, known), *wrong, *locked]
     warnings += [*_no_lock(place.ours), *map(_expired, exceptions.expired), *_idle(exceptions.active, catalogue), *_empty_lists(catalogue)]
-    warnings += _never_fire(catalogue.written, known)
+    warnings += [*_never_fire(catalogue.written, known), *_unread(catalogue)]
     return Checked(problems, warnings, {
         "rules": len(catalogue.rules), "correlations": len(catalogue.correlations), "filters": len(catalogue.filters),
-        "exceptions": len(exceptions.active)})
+        "jobs": len(catalogue.jobs), "exceptions": len(exceptions.active)})
 
 
 def _no_lock(folder: Path) -> Iterator[ContentError]:
@@ -69,13 +70,21 @@ def _expired(each: UserException) -> ContentError:
 
 def _idle(exceptions: Iterable[UserException], catalogue: Catalogue) -> Iterator[ContentError]:
     """Exceptions for rules that raise no alert of their own: there is nothing to excuse."""
-    alerting = {rule.id for rule in catalogue.alerting} | {each.id for each in catalogue.alerting_correlations}
+    alerting = {each.id for each in catalogue.alerting} | {each.id for each in (*catalogue.alerting_correlations, *catalogue.jobs)}
     for each in exceptions:
         if each.rule not in alerting:
             above = [c.path.stem for c in catalogue.correlations if each.rule in c.refers_to]
             message = f"the exception of {each.entry.rule} does nothing: that rule raises no alert of its own"
             hint = f"name what it is a step of ({', '.join(above)}), or leave its events out by a filter"
             yield ContentError(message, each.path, each.line, hint)
+
+
+def _unread(catalogue: Catalogue) -> Iterator[ContentError]:
+    """Signals that nothing reads: their hits are written, and that is all."""
+    read = {rule for each in catalogue.jobs for rule in each.reads} | {rule for each in catalogue.correlations for rule in each.refers_to}
+    for rule in catalogue.written:
+        if rule.custom.signal and rule.id not in read:
+            yield rule.document.error("is a signal that no job reads", "custom", "signal", hint="name it under `rules` of a job")
 
 
 def _empty_lists(catalogue: Catalogue) -> Iterator[ContentError]:

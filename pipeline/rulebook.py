@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from .analytics.documents import check_jobs
 from .config import Settings
 from .finding import Problem
 from .sigma.catalogue import Catalogue, load_catalogue
@@ -35,7 +36,8 @@ def read_rulebook(settings: Settings, today: date | None = None) -> Rulebook:
     """Rules and exceptions as of a day (default: today, UTC). Raises ContentError for a place that is not there and a wrong exception."""
     catalogue = load_catalogue(places(settings))
     rules, refused = usable(catalogue.rules)
-    errors = [*catalogue.errors, *refused]
+    unfit = check_jobs(catalogue.jobs)
+    errors = [*catalogue.errors, *refused, *unfit]
     if errors and settings.strict:
         raise errors[0]
     problems = [Problem(f"{e.path}:{e.line}" if e.line else str(e.path), e.message) for e in errors]

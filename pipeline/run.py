@@ -21,6 +21,8 @@ from pyspark.sql import SparkSession
 from . import content, figures, finding, ingest, lake, ledger, locking, quality, replaying, session, sources
 from .alerting import Correlated, correlated, excused_otherwise, raise_alerts
 from .alerts import Alert
+from .analytics.documents import ready
+from .analytics.stage import found_by_jobs
 from .config import Settings
 from .errors import ContentError, LakeError
 from .kernel.engine import Engine
@@ -116,6 +118,13 @@ def correlate(state: State) -> None:
     state.correlated = correlated(state.lake, state.book.catalogue, state.days, state.newest, state.book.exceptions)
 
 
+def hunt(state: State) -> None:
+    """Hits to alerts of jobs, from the first day that got hits on."""
+    catalogue, exceptions = state.book.catalogue, state.book.exceptions
+    jobs = tuple(ready(catalogue.jobs, geoip=state.settings.geoip))
+    state.correlated = state.correlated.and_of(found_by_jobs(state.lake, catalogue, jobs, state.days, state.newest, exceptions))
+
+
 def alert(state: State) -> None:
     """Hits to alerts, for every day that got hits: an alert of that day may have grown."""
     state.alerts = raise_alerts(state.lake, state.book.catalogue, state.days, state.correlated, state.id, state.book.exceptions)
@@ -151,6 +160,7 @@ STAGES: tuple[tuple[str, Stage], ...] = (
     ("looking for files", discover),
     ("reading", read),
     ("correlations", correlate),
+    ("jobs", hunt),
     ("alerts", alert),
     ("figures", count),
     ("quality", check),
@@ -271,6 +281,7 @@ def replay(settings: Settings, quiet: bool = False, spark: SparkSession | None =
         state.lake.commit(batch)
         state.take(batch)
         correlate(state)
+        hunt(state)
         alert(state)
         state.lake.finish()
         return numbers | {"alerts": sum(not a.suppressed for a in state.alerts)}

@@ -32,12 +32,12 @@ def check_jobs(rules: Iterable[JobRule]) -> list[ContentError]:
     return [error for rule in rules for error in job_errors(rule, known)]
 
 
-def ready(rules: Iterable[JobRule], policies: Policies | None = None, jobs: Iterable[Job] = JOBS,
+def ready(rules: Iterable[JobRule], policies: Policies | None = None, jobs: Iterable[Job] | None = None,
           geoip: tuple[str, ...] = ()) -> Iterator[Ready]:
     """The jobs to run; `policies`: those of the user's context; `geoip`: the user's files, for the jobs that ask where addresses are.
     Documents of other types and those that are wrong are left out.
     """
-    known = {job.type: job for job in jobs}
+    known = {job.type: job for job in (JOBS if jobs is None else jobs)}
     for rule in rules:
         job = known.get(rule.type)
         if job and not job_errors(rule, known):

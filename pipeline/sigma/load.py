@@ -168,7 +168,7 @@ def _loaded(document: Document, reading: Reading) -> Loaded:
         return Loaded(correlations=(document,), ours=ours, errors=tuple(errors))
     if document.kind == "filter":
         return Loaded(filters=(document,), ours=ours, errors=tuple(errors))
-    if document.kind == "job" and not document.foreign:  # somebody else's `job` means something else
+    if document.kind == "job":
         return Loaded(jobs=(document,), ours=ours, errors=tuple(errors))
     rule, found = read_rule(document)
     return Loaded(rules=(rule,) if rule and not errors else (), ours=ours, errors=(*errors, *found))

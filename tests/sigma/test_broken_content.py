@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.analytics.documents import check_jobs
 from pipeline.schema import BY_NAME
 from pipeline.sigma.catalogue import resolve
 from pipeline.sigma.known import Known
@@ -28,7 +29,8 @@ KNOWN = Known(
 
 def findings(path: Path) -> str:
     """The findings as text. Those about cases count only for the rules that are about cases."""
-    errors = lint_catalogue(resolve(load_file(path)), KNOWN)
+    catalogue = resolve(load_file(path))
+    errors = [*lint_catalogue(catalogue, KNOWN), *check_jobs(catalogue.jobs)]
     kept = [e for e in errors if path.name.startswith("cases-") or not str(e.path).endswith(".cases.yaml")]
     assert all(error.hint and error.line for error in kept), kept
     return "".join(f"{error}\n" for error in kept).replace(f"{FOLDER}/", "")
