@@ -18,7 +18,8 @@ bastion of the policy, or works in a maintenance window; a guest that made the s
 
 Score: 20 + 30 + 40 + 40 by stage (a doubtful fault half), x 1.5 on a build that is open to a guest-to-host vulnerability
 (vulnerable_builds.py), at most 100. Severity: fault and effect critical, so is precursor, effect and touch; precursor and effect, or
-doubtful fault and effect, high; precursor and fault medium, high with a touch or on an open build; fault and touch medium. One stage
+doubtful fault and effect, high; precursor and fault medium, and high with a touch or on an open build if the fault names the guest or
+comes within 1 h (of many guests on a host, one may have denied calls by chance on the day of a crash); fault and touch medium. One stage
 alone, a precursor on the most open build included, raises nothing here: its own rule has said it.
 
 Detail: `stages` in order, `signals` per stage, `host`, `vms`, `users`, `cve_candidates`, `build`, `gap_minutes` between stages, `doubt`.

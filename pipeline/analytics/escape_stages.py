@@ -101,6 +101,12 @@ class Host:
         return np.where(self.nameless, anyone, np.where(self.fault & self.named, own, -1))
 
     @cached_property
+    def near_precursor(self) -> Flags:
+        """Faults that a precursor of the very guest led to, or of some guest right before."""
+        own = self.role("fault") & self.named
+        return (self.led_to_fault >= 0) & (own | self.line.any(self.precursor, self.span["effect"]))
+
+    @cached_property
     def doubtful(self) -> Flags:
         """Faults that something harmless explains: hardware, an update, maintenance; and a host's crash that no precursor led to."""
         explained = self.line.any(self.role("hardware", "planned"), self.span["doubt"], self.span["fault"])
@@ -162,6 +168,7 @@ class Host:
                 touched & (self.line.any(led & fault, after) | self.line.any(foretold, after))),
             "fault": fault | self.after_fault | (touched & (self.line.any(fault, after) | self.line.any(self.after_fault, after))),
             "doubtful": self.effect & self.line.any(self.doubtful, near, slack),
+            "near": self.near_precursor | (touched & self.line.any(self.near_precursor & fault, after)),
             "host_effect": effect | (touched & self.line.any(effect, after)),
             "after_fault": self.after_fault | (touched & self.line.any(self.after_fault, after)),
             "touch": touched}
@@ -194,7 +201,7 @@ class Host:
         has = self.has
         precursor, fault, effect, touch = has["precursor"], has["fault"], has["host_effect"], has["touch"]
         critical = effect & (has["after_fault"] | (precursor & touch))
-        high = (effect & (precursor | has["doubtful"])) | (precursor & fault & (touch | self.vulnerable))
+        high = (effect & (precursor | has["doubtful"])) | (precursor & fault & has["near"] & (touch | self.vulnerable))
         medium = fault & (precursor | touch)
         return np.select([critical, high, medium], [CRITICAL, HIGH, MEDIUM], NONE)
 

@@ -114,6 +114,13 @@ def test_windows_hold_their_ends(signals: tuple[Signal, ...], stages: list[str] 
     assert [row["detail"]["stages"] for row in judge(*signals)] == ([stages] if stages else [])
 
 
+def test_an_older_precursor_of_some_guest_on_the_host_is_never_worth_high() -> None:
+    open_ = at(-2000, "version", event__reason="version=7.0.2, build=17630552")
+    for core, severity in ((CORE, "high"), (at(1, "fault"), "medium"), (at(1, "fault", vm="web01"), "high")):
+        assert one(HYPERCALL, core, open_)["severity"] == severity
+        assert one(HYPERCALL, core, LOGIN)["severity"] == severity
+
+
 # --- which guest, which host ----------------------------------------------------------------------------------------------------
 
 

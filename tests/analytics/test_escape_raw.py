@@ -128,7 +128,7 @@ def test_a_break_out_on_kvm_is_told() -> None:
 QUIET = {
     "hardware": (ESX, (
         f"<181>{DAY}02:13:00.123Z esx01.example.org vmkernel: cpu58:2097512)ALERT: MCA: 200: SRAR Excp G7 B1 Sbd80 A1b2c0 M86 P1b2c0/40 x",
-        core("02:14:07"), login("02:40:00", "192.0.2.66"), hypercall("01:00:00"))),
+        core("02:14:07"), login("02:40:00", "192.0.2.66"), hypercall("01:30:00"))),
     "purple screen": (ESX, (
         vob("02:14:07", "esx.problem.host.coredump", "An unread host kernel core dump has been found."),
         login("02:40:00", "192.0.2.66"), command("02:41:00", "esxcli system coredump file list"))),
@@ -154,7 +154,7 @@ def test_each_negative_is_one_line_away_from_a_finding() -> None:
     """So that they are silent for the reason that they stand for."""
     hardware, purple, restart, update, known, _ = (lines for _, lines in QUIET.values())
     assert told((ESX, hardware[1:])) == [("esx01", "high", ["precursor", "fault", "touch"])]
-    assert told((ESX, (*purple, hypercall("01:00:00")))) == [("esx01", "high", ["precursor", "fault", "touch"])]
+    assert told((ESX, (*purple, hypercall("01:30:00")))) == [("esx01", "high", ["precursor", "fault", "touch"])]
     assert told((AUDIT, (*restart, shell_of_qemu("02:16:00")))) == [("kvm01", "critical", ["fault", "host_effect"])]
     assert told((AUDIT, (*update, shell_of_qemu("02:16:00")))) == [("kvm01", "high", ["fault", "host_effect"])]
     assert told((ESX, known[1:])) == [("esx01", "medium", ["fault", "touch"])]
