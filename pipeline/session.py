@@ -54,6 +54,8 @@ def session(settings: Settings | None = None, *, master: str | None = None, extr
         "spark.sql.session.timeZone": "UTC", "spark.driver.memory": settings.driver_memory,
         "spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false", "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.executorEnv.POLARS_MAX_THREADS": "1", "spark.executorEnv.PYTHONPATH": package,
+        # What differs in their environment gets Python workers of its own: let queries use those that read the files.
+        "spark.sql.execution.pyspark.udf.simplifiedTraceback.enabled": "false",
         # With a limit of bytes Spark adds up the sizes of all columns after each row that it hands to Python; rows are limited anyway.
         "spark.sql.execution.arrow.maxBytesPerBatch": str(2**31 - 1),
         # A checksum beside each commit makes Delta read the whole table's log with a Spark job, which costs more than it saves.
