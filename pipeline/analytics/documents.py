@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from ..context.document import KIND as PLACEMENT
 from ..context.policies import Policies
 from ..errors import ContentError
 from ..sigma.jobs import JobRule, Kind, job_errors
@@ -23,7 +24,7 @@ class Ready:
 
 def kinds() -> Mapping[str, Kind]:
     """Every type that a job document may have."""
-    return {job.type: job for job in JOBS}
+    return {kind.type: kind for kind in (*JOBS, PLACEMENT)}
 
 
 def check_jobs(rules: Iterable[JobRule]) -> list[ContentError]:

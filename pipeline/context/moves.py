@@ -36,7 +36,8 @@ def state_name(raw: pl.Expr) -> pl.Expr:
 
 def moves(hits: pl.DataFrame) -> pl.DataFrame:
     """Moves (columns.MOVES) of hits: `role` (of ROLES), `rule`, `time` (microseconds UTC), `event`, and FIELDS and names.FIELDS as flat
-    text columns, absent ones null. Hits that name no VM, or of which nothing follows, give none.
+    text columns, absent ones null. Hits that name no VM, or of which nothing follows, give none. Where the host to which a VM moved tells of it, it does not say where
+    the VM was.
     """
     rows = hits.filter(c("role").is_in(list(MOVE_ROLES)))
     if not rows.height:
@@ -47,7 +48,7 @@ def moves(hits: pl.DataFrame) -> pl.DataFrame:
     made = c("role").is_in(["register", "clone"])
     said = named.with_columns(
         pl.when((act == "here") & target.is_not_null()).then(pl.lit("move")).otherwise(act).alias("act"),
-        pl.when(made).then(pl.coalesce(target, c("host"))).otherwise("host").alias("host"),
+        pl.when(made).then(pl.coalesce(target, c("host"))).when(target.ne_missing(c("host"))).then("host").alias("host"),
         pl.when(~made).then(target).alias("target"),
         pl.coalesce(_text(named, "hypervisor.cluster"), "_zone", _text(named, "cloud.availability_zone")).alias("cluster"),
         pl.coalesce(_text(named, "tenant.id"), _text(named, "cloud.account.id")).str.to_lowercase().alias("tenant"),
