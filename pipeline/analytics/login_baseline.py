@@ -1,14 +1,15 @@
 """Logins to the management plane that are not like the principal's own (A2 of the design).
 
-For each login: the profile of the principal in its realm over the 30 days before (login_profile.py), what is odd about the login
+For each login: the profile of the principal over the 30 days before (login_profile.py), what is odd about the login
 (login_signals.py), and its risk, the noisy-or of the weights of its signals: 1 - (1 - w1)(1 - w2)... A risk of 0.5 is an alert (medium),
 0.75 high, 0.95 critical. All risky logins of a principal in a realm on a day (UTC) are one alert, which grows; its risk is that of the
 riskiest.
 
-The weights, and why: alone, only what has no everyday explanation raises an alert. `impossible_travel` 0.8, `saml_orphan` 0.9 and
-`token_reuse` 0.75 are high by themselves; `first_seen_country`, `mfa_missing` and `direct_to_host` 0.5 are medium by themselves. The others
-must meet: another prefix (0.35) and network (0.2) together are a new provider at home and stay silent, with a new client (0.25) they are
-somebody else's machine. `off_hours` (0.15), `first_seen_target` (0.15) and `first_seen_method` (0.2) only tip the balance.
+The weights, and why: alone, only what has no everyday explanation raises an alert. `saml_orphan` 0.9, `impossible_travel` 0.8,
+`token_reuse` and the new country of a privileged principal 0.75 are high by themselves; `direct_to_host` 0.55, `first_seen_country` and
+`mfa_missing` 0.5 are medium. `from_guest` 0.45 is a new virtual desktop, or, with a login past vCenter, high. The others must meet: another
+prefix (0.35) and ASN (0.2) together are a new provider at home and stay silent, with a new client (0.25) they are somebody else's machine.
+`off_hours` (0.15), `first_seen_target` (0.15) and `first_seen_method` (0.2) only tip the balance.
 
 Silent stay: new staff (a profile needs 14 days and 20 logins before anything is new to it), travellers through the VPN, principals that
 come from ever other addresses (a signal weighs less the more usual new values are), patch nights and drills in a maintenance window.

@@ -17,6 +17,7 @@ class Weights(BaseModel):
     first_seen_prefix: float = Field(0.35, ge=0, le=1)
     first_seen_asn: float = Field(0.2, ge=0, le=1)
     first_seen_country: float = Field(0.5, ge=0, le=1)
+    privileged_country: float = Field(0.75, ge=0, le=1)  # first_seen_country of a privileged principal or role
     first_seen_client: float = Field(0.25, ge=0, le=1)
     first_seen_method: float = Field(0.2, ge=0, le=1)
     first_seen_target: float = Field(0.15, ge=0, le=1)
@@ -24,7 +25,8 @@ class Weights(BaseModel):
     impossible_travel: float = Field(0.8, ge=0, le=1)
     mfa_missing: float = Field(0.5, ge=0, le=1)
     token_reuse: float = Field(0.75, ge=0, le=1)
-    direct_to_host: float = Field(0.5, ge=0, le=1)
+    direct_to_host: float = Field(0.55, ge=0, le=1)
+    from_guest: float = Field(0.45, ge=0, le=1)
     saml_orphan: float = Field(0.9, ge=0, le=1)
     after_failures: float = Field(0.3, ge=0, le=1)
 
@@ -56,6 +58,7 @@ class LoginParameters(Parameters):
     asserted_share: float = Field(0.9, gt=0, le=1, description="Share of the federated logins before that must have had one")
     failures: int = Field(5, ge=1, description="Refusals from the same address before a login that are a signal")
     failure_minutes: float = Field(60, gt=0, description="How long before the login they count")
+    shared: tuple[str, ...] = Field(("root", "*\\root", "*administrator", "admin"), description="Accounts that are different people's")
     privileged: tuple[str, ...] = Field(("root", "*\\root", "*administrator"), description="Principals beside those of policy.yml")
     privileged_targets: tuple[str, ...] = Field(("*admin*",), description="Targets (roles of a cloud) that make a login privileged")
 

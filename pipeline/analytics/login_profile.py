@@ -1,8 +1,10 @@
 """What somebody's logins of the last 30 days were like, as of each login, and how unlike them it is.
 
-The profile of a principal in a realm at a time is made of the logins of the look-back before it, no older ones, each with the weight
-2^-(age / half-life): so a run over a day with the look-back before it says the same as a run over a year. A login counts into the profile
-only after an hour (`settle_minutes`): the logins of one stay of an intruder are judged alike, the first does not excuse the second.
+There are two profiles: of habits (client, way in, target, hours) of the principal in this realm, and of whereabouts (prefix, ASN, country)
+of the principal in all realms, since nobody is at two places; of a shared account like root in each realm for itself. A profile at a time
+is made of the logins of the look-back before it, no older ones, each with the weight 2^-(age / half-life): so a run over a day with the
+look-back before it says the same as a run over a year. A login counts into the profile only after an hour (`settle_minutes`): the logins of
+one stay of an intruder are judged alike, the first does not excuse the second.
 
 How unlike: a value is first seen where the logins that had it weigh less than `familiar`. Not everybody's new values mean something: who
 comes from another address each time will do so again. So the weight of the signal falls with the share of different values among the logins
@@ -19,12 +21,14 @@ from functools import reduce
 import numpy as np
 import polars as pl
 
+from ..context.policies import listed
 from ..windows import Ints, Series
 from .job import micros
 from .login_parameters import LoginParameters
 
 c = pl.col
-FIRST_SEEN = ("prefix", "asn", "country", "client", "method", "target")
+WHEREABOUTS, HABITS = ("prefix", "asn", "country"), ("client", "method", "target")
+FIRST_SEEN = (*WHEREABOUTS, *HABITS)
 HOUR = 3_600_000_000
 WEEK = 168  # bins of the histogram
 # What a login says of the hours around it: the share of its own bin and of the bins one and two hours away.
@@ -34,21 +38,35 @@ _NEARLY = 1e-9  # for the rounding of sums, which depends on what else was added
 
 
 def profiled(logins: pl.DataFrame, p: LoginParameters) -> pl.DataFrame:
-    """Logins (sorted by user, realm, time) with their profile.
+    """Logins (sorted by user, realm, time) with their profiles.
 
-    `profile`: its number; `before`: logins in the look-back; `age_days`: since the oldest of these; `settled`: whether the profile is old
-    and large enough to call something new; for each of FIRST_SEEN `known_<name>`: how much the logins with that value weigh, and
-    `rarity_<name>`: 1 where new values are rare in the profile, 0 where they are usual.
+    `profile` and `person`: the number of the profile of habits and of whereabouts; `before`: logins of the first in the look-back;
+    `age_days`: since the oldest of these; `settled`, `settled_person`: whether a profile is old and large enough to call something new; for
+    each of FIRST_SEEN `known_<name>`: how much the logins with that value weigh, and `rarity_<name>`: 1 where new values are rare in the
+    profile, 0 where they are usual.
     """
-    span = micros(p.look_back)
-    rows = logins.with_columns(pl.struct("user", "realm").rle_id().cast(pl.Int64).alias("profile"))
-    series = Series(rows.get_column("profile").to_numpy(), rows.get_column("time").to_numpy(), np.zeros(rows.height, np.int64), span)
+    shared = listed(p.shared, c("user"))
+    rows = logins.with_columns(
+        pl.struct("user", "realm").rank("dense").cast(pl.Int64).alias("profile"),
+        pl.struct("user", pl.when(shared).then(c("realm"))).rank("dense").cast(pl.Int64).alias("person"))
+    rows = _with_history(rows, "profile", HABITS, p)
+    rows = rows.with_columns(((c("before") >= p.cold_logins) & (c("age_days") >= p.cold_days)).alias("settled"))
+    people = _with_history(rows.drop("before", "age_days"), "person", WHEREABOUTS, p)
+    settled = people.select(((c("before") >= p.cold_logins) & (c("age_days") >= p.cold_days)).alias("settled_person"))
+    return pl.concat([rows, people.select(*(f"{what}_{name}" for what in ("rarity", "known") for name in WHEREABOUTS)), settled],
+                     how="horizontal")
+
+
+def _with_history(rows: pl.DataFrame, group: str, names: Sequence[str], p: LoginParameters) -> pl.DataFrame:
+    """The rows, in their order, with `before`, `age_days` and what is known of some columns in the profile that `group` numbers."""
+    ordered = rows.with_row_index("_row").sort(group, "time", "event")
+    series = Series(ordered.get_column(group).to_numpy(), ordered.get_column("time").to_numpy(), np.zeros(rows.height, np.int64),
+                    micros(p.look_back))
     start = series.time[series.trailing.first]
-    rows = rows.with_columns(
+    return ordered.with_columns(
         pl.Series("before", series.count(series.trailing) - 1), pl.Series("age_days", (series.time - start) / (24 * HOUR)),
-        *(_rarity(series, rows.get_column(name), p) for name in FIRST_SEEN),
-        *(_known(rows, name, p) for name in FIRST_SEEN))
-    return rows.with_columns(((c("before") >= p.cold_logins) & (c("age_days") >= p.cold_days)).alias("settled"))
+        *(_rarity(series, ordered.get_column(name), p) for name in names),
+        *(_known(ordered, group, name, p) for name in names)).sort("_row").drop("_row")
 
 
 def _rarity(series: Series, values: pl.Series, p: LoginParameters) -> pl.Series:
@@ -58,9 +76,9 @@ def _rarity(series: Series, values: pl.Series, p: LoginParameters) -> pl.Series:
     return pl.Series(f"rarity_{values.name}", np.clip((p.most_variety - share) / (p.most_variety - p.usual_variety), 0.0, 1.0))
 
 
-def _known(rows: pl.DataFrame, name: str, p: LoginParameters) -> pl.Series:
-    keyed = rows.select("profile", c(name).rank("dense").alias("value"), "time")
-    return familiarity(keyed, keyed, ["profile", "value"], p).alias(f"known_{name}")
+def _known(rows: pl.DataFrame, group: str, name: str, p: LoginParameters) -> pl.Series:
+    keyed = rows.select(group, c(name).rank("dense").alias("value"), "time")
+    return familiarity(keyed, keyed, [group, "value"], p).alias(f"known_{name}")
 
 
 def familiarity(past: pl.DataFrame, asked: pl.DataFrame, by: Sequence[str], p: LoginParameters) -> pl.Series:

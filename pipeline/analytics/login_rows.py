@@ -8,6 +8,7 @@ several.
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import polars as pl
 
 from ..context.policies import Policies, in_networks, listed
 from ..windows import Series, Windows
-from .geo import located
+from .geo import PLACE, located
 from .login_parameters import LoginParameters
 
 c = pl.col
@@ -88,20 +89,27 @@ def once(events: pl.DataFrame) -> pl.DataFrame:
 def placed(events: pl.DataFrame, p: LoginParameters) -> pl.DataFrame:
     """The events with where their address is (geo.PLACE) and what policy says of it.
 
-    `vpn`: an address of the company's VPNs; `manager`: of a vCenter; `helper`: a machine whose job it is to log on to others; `calm`: the
-    host is in a maintenance window. From the company's own networks neither country nor ASN is news, and all of its VPNs are one prefix.
+    `vpn`: an address of the company's VPNs, all of which are one prefix in no place; `office`: of its other networks; `home`: in a country
+    where it has such networks; `manager`: of a vCenter; `helper`: a machine whose job it is to log on to others; `calm`: the host is in a
+    maintenance window.
     """
     policies = p.policies
     known = located(events.get_column("address").drop_nulls().unique().sort(), p.geoip).with_columns(_address_flags(policies))
-    own = c("vpn") | c("office")
     known = known.with_columns(
-        pl.when(c("vpn")).then(pl.lit(VPN)).otherwise(c("prefix")).alias("prefix"),
-        *(pl.when(~own).then(c(name)).alias(name) for name in ("country", "asn")))
+        pl.when(c("vpn")).then(pl.lit(VPN)).otherwise(c("prefix")).alias("prefix"), c("country").is_in(home_countries(p)).alias("home"),
+        *(pl.when(~c("vpn")).then(c(name)).alias(name) for name in PLACE if name != "prefix"))
     joined = events.join(known, on="address", how="left", maintain_order="left")
     return joined.with_columns(
-        *(c(flag).fill_null(False) for flag in ("vpn", "office", "manager")),
+        *(c(flag).fill_null(False) for flag in ("vpn", "office", "home", "manager")),
         (c("helper").fill_null(False) | listed(_helpers(policies), c("machine"))).alias("helper"),
         policies.in_maintenance(c("host").fill_null(""), c("time")).alias("calm"))
+
+
+def home_countries(p: LoginParameters) -> list[str]:
+    """Countries of the company's own networks, as far as the GeoIP files know these."""
+    networks = [ip_network(each, strict=False) for each in (*p.policies.offices, *p.policies.vpn)]
+    first = pl.Series("address", [str(network.network_address) for network in networks], pl.String)
+    return located(first, p.geoip).get_column("country").drop_nulls().unique().to_list()
 
 
 def _address_flags(policies: Policies) -> list[pl.Expr]:

@@ -12,11 +12,12 @@ from ..windows import Series
 from .geo import distance_km
 from .job import micros
 from .login_parameters import LoginParameters
-from .login_profile import FIRST_SEEN, HOUR, familiarity, first_seen, hour_share
+from .login_profile import FIRST_SEEN, HABITS, HOUR, WHEREABOUTS, familiarity, first_seen, hour_share
+from .login_rows import home_countries
 
 c = pl.col
 SIGNALS = (*(f"first_seen_{name}" for name in FIRST_SEEN), "off_hours", "impossible_travel", "mfa_missing", "token_reuse", "direct_to_host",
-           "saml_orphan", "after_failures")
+           "from_guest", "saml_orphan", "after_failures")
 
 
 def weighed(logins: pl.DataFrame, events: pl.DataFrame, p: LoginParameters, horizon: int) -> pl.DataFrame:
@@ -29,7 +30,7 @@ def weighed(logins: pl.DataFrame, events: pl.DataFrame, p: LoginParameters, hori
     rows = _travel(_previous(logins, p), p).with_columns(
         *(_first_seen(name, p).alias(f"first_seen_{name}") for name in FIRST_SEEN if name != "country"), _country(logins, p),
         _when(c("single_factor") & p.policies.mfa_required(c("user")) & ~c("calm"), p.weights.mfa_missing).alias("mfa_missing"),
-        _direct(logins, p), _orphan(logins, events, p, horizon), _after_failures(logins, events, p))
+        _direct(logins, p), _from_guest(logins, p), _orphan(logins, events, p, horizon), _after_failures(logins, events, p))
     reused = _reused(events, p)
     rows = rows.join(reused.select("user", "event", "token_reuse", "reused_from"), on=["user", "event"], how="left", maintain_order="left")
     others = reused.join(rows, on=["user", "event"], how="anti")
@@ -47,38 +48,45 @@ def _when(holds: pl.Expr, weight: float | pl.Expr) -> pl.Expr:
 
 
 def _first_seen(name: str, p: LoginParameters) -> pl.Expr:
-    """Nothing is new to a profile that is young or small; in a maintenance window other machines, programs and ways in are what is to be
-    expected.
+    """Nothing is new to a profile that is young or small. From the company's own networks neither country nor ASN is news; in a maintenance
+    window other machines, programs and ways in are what is to be expected.
     """
-    holds = first_seen(name, p) & c("settled")
-    if name in ("client", "method", "target"):
-        holds &= ~c("calm")
+    usual = c("calm") if name in HABITS else c("vpn") if name == "prefix" else c("vpn") | c("office")
+    holds = first_seen(name, p) & c("settled_person" if name in WHEREABOUTS else "settled") & ~usual
     return _when(holds, getattr(p.weights, f"first_seen_{name}") * c(f"rarity_{name}"))
 
 
 def _country(logins: pl.DataFrame, p: LoginParameters) -> pl.Series:
-    """As all first values; to a privileged principal or role another country is new however young the profile, if it knows one."""
-    elsewhere = pl.lit(familiarity(logins.filter(c("country").is_not_null()), logins, ["profile"], p)) > 0
+    """A country is new beside others: those that the profile knows, or those of the company's networks, which are never new. To a
+    privileged principal or role one is new however young the profile is, and it weighs more.
+    """
+    knows = pl.lit(familiarity(logins.filter(c("country").is_not_null()), logins, ["person"], p)) > 0
     privileged = listed((*p.policies.privileged, *p.privileged), c("user")) | listed(p.privileged_targets, c("target").str.to_lowercase())
-    early = first_seen("country", p) & ~c("settled") & elsewhere & privileged
-    weight = pl.max_horizontal(_first_seen("country", p), _when(early, p.weights.first_seen_country))
-    return logins.select(weight.alias("first_seen_country")).to_series()
+    foreign = ~c("home") & ~c("office") & ~c("vpn") & (knows | bool(home_countries(p)))
+    rare = pl.when(c("settled_person")).then(c("rarity_country")).otherwise(1.0)
+    told = _when(first_seen("country", p) & privileged, p.weights.privileged_country * rare)
+    return logins.select(_when(foreign, pl.max_horizontal(_first_seen("country", p), told)).alias("first_seen_country")).to_series()
 
 
 def _previous(logins: pl.DataFrame, p: LoginParameters) -> pl.DataFrame:
     """The login before, as far as it lies in the look-back."""
-    near = (c("time") - c("time").shift().over("profile")) <= micros(p.look_back)
+    near = (c("time") - _before("time")) <= micros(p.look_back)
     return logins.with_columns(
-        pl.when(near).then(c(name).shift().over("profile")).alias(f"previous_{name}") for name in ("time", "event", "address", "country"))
+        pl.when(near).then(_before(name)).alias(f"previous_{name}") for name in ("time", "event", "address", "country"))
+
+
+def _before(name: str) -> pl.Expr:
+    """The value of the person's login before."""
+    return c(name).shift().over("person", order_by=["time", "event"])
 
 
 def _travel(logins: pl.DataFrame, p: LoginParameters) -> pl.DataFrame:
-    """How fast one must have been at least since the last login with a position: the distance less both radii, by the time between. From a
-    VPN one may be anywhere.
+    """How fast one must have been at least since the last login with a position: the distance less both radii, by the time between. Who
+    comes through a VPN may be anywhere.
     """
-    rows = logins.filter(c("latitude").is_not_null() & ~c("vpn")).select(
-        "user", "event", "profile", "time", "asn", "latitude", "longitude", "radius_km",
-        *(c(name).shift().over("profile").alias(f"_{name}") for name in ("time", "address", "asn", "latitude", "longitude", "radius_km")))
+    rows = logins.filter(c("latitude").is_not_null()).select(
+        "user", "event", "time", "asn", "latitude", "longitude", "radius_km",
+        *(_before(name).alias(f"_{name}") for name in ("time", "address", "asn", "latitude", "longitude", "radius_km")))
     km = distance_km(c("_latitude"), c("_longitude"), c("latitude"), c("longitude"))
     least = (km - c("radius_km") - c("_radius_km")).clip(lower_bound=0)
     hours = (c("time") - c("_time")).clip(lower_bound=1_000_000) / HOUR
@@ -101,6 +109,13 @@ def _direct(logins: pl.DataFrame, p: LoginParameters) -> pl.Series:
     expected = pl.lit(bool(p.policies.vcenter_addresses)) & c("address").is_not_null() & ~c("manager") & ~c("helper") & ~c("calm")
     odd = c("direct") & expected & ~listed(p.policies.services, c("user")) & (pl.lit(usual) < p.familiar) & (pl.lit(often) < p.usual_direct)
     return logins.select(_when(odd, p.weights.direct_to_host).alias("direct_to_host")).to_series()
+
+
+def _from_guest(logins: pl.DataFrame, p: LoginParameters) -> pl.Series:
+    """A login from a guest that this principal never came from, and whose job it is not."""
+    rows = logins.select("person", "time", c("machine").rank("dense"))
+    odd = c("machine").is_not_null() & ~c("helper") & ~c("calm") & (pl.lit(familiarity(rows, rows, ["person", "machine"], p)) < p.familiar)
+    return logins.select(_when(odd, p.weights.from_guest).alias("from_guest")).to_series()
 
 
 def _orphan(logins: pl.DataFrame, events: pl.DataFrame, p: LoginParameters, horizon: int) -> pl.Series:

@@ -10,7 +10,7 @@ import polars as pl
 
 from .job import FINDINGS, MAX_EVENTS, instant, step, steps_json
 from .login_parameters import LoginParameters
-from .login_profile import FIRST_SEEN, HOUR
+from .login_profile import HABITS, HOUR, WHEREABOUTS
 from .login_signals import SIGNALS
 
 c = pl.col
@@ -87,6 +87,7 @@ def _why(signal: str, login: Login) -> str:
         "mfa_missing": "no second factor, though policy demands one",
         "token_reuse": f"the session {login['session_id']} was used from {login['reused_from']} before",
         "direct_to_host": "straight to the host, though vCenter is the way",
+        "from_guest": f"out of the guest {login['machine']}, where it never came from",
         "saml_orphan": "the issuer has no record of the token or assertion",
         "after_failures": "after several refusals from the same address"}[signal]
 
@@ -96,16 +97,18 @@ def _off(login: Login, p: LoginParameters) -> dict[str, str]:
     off: dict[str, str] = {}
     if not p.geoip:
         off |= dict.fromkeys(("first_seen_asn", "first_seen_country", "impossible_travel"), "no GeoIP files were given (--geoip)")
-    elif not (login["vpn"] or login["office"]):
+    elif not login["vpn"]:
         known = (("first_seen_asn", "asn"), ("first_seen_country", "country"), ("impossible_travel", "latitude"))
         off |= {signal: f"the GeoIP files do not know {login['address']}" for signal, field in known if login[field] is None}
     if not p.policies.mfa.required:
         off["mfa_missing"] = "policy.yml demands no second factor of anybody"
     if not p.policies.vcenter_addresses:
         off["direct_to_host"] = "policy.yml names no address of a vCenter"
-    if login["settled"] is False:
-        young = f"the profile has {login['before']} logins in {login['age_days']:.0f} days; {p.cold_logins} in {p.cold_days:g} are needed"
-        off |= {name: young for name in (*(f"first_seen_{each}" for each in FIRST_SEEN), "off_hours") if not login[name]}
+    needed = f"the profile is young: {p.cold_logins} logins in {p.cold_days:g} days are needed"
+    for settled, names in (("settled", (*HABITS, "")), ("settled_person", WHEREABOUTS)):
+        if login[settled] is False:
+            signals = [f"first_seen_{name}" if name else "off_hours" for name in names]
+            off |= {signal: needed for signal in signals if not login[signal] and signal not in off}
     return off
 
 

@@ -154,9 +154,13 @@ def test_a_new_country_of_a_privileged_principal_is_told_at_once(geoip: tuple[st
     chief, late = Policies(privileged=("corp\\chief",)), signal(48, address=SYDNEY, user=user)
     (found,) = judge(signal(0, user=user), late, geoip=geoip, policies=chief)
     assert [each["name"] for each in found["detail"]["signals"]] == ["first_seen_country"]
-    assert "20 in 14 are needed" in found["detail"]["off"]["first_seen_prefix"]
+    assert found["severity"] == "high"
+    assert "20 logins in 14 days are needed" in found["detail"]["off"]["first_seen_prefix"]
     assert odd(late, geoip=geoip, policies=chief) == {}  # the first country is none to compare with
     assert odd(signal(0), signal(48, address=SYDNEY), geoip=geoip, policies=chief) == {}  # not privileged
+    at_home = {"privileged": ["corp\\chief"], "offices": ["192.0.2.128/25"]}
+    assert odd(late, geoip=geoip, policies=Policies(**at_home)).keys() == {"first_seen_country"}  # not where the company is
+    assert odd(signal(0, user=user), geoip=geoip, policies=Policies(**at_home)) == {}
 
 
 def test_a_role_with_admin_in_its_name_is_privileged(geoip: tuple[str, ...]) -> None:
@@ -292,6 +296,27 @@ def test_who_always_comes_to_hosts_directly_may_do_so_from_elsewhere() -> None:
     assert first["detail"]["source"]["address"] == "10.2.2.2"
 
 
+def test_a_login_out_of_a_guest() -> None:
+    guest: dict[str, Any] = {"address": "10.1.1.1", "source__vm": "web01"}
+    (found,) = judge(signal(0, "direct", **guest, **ROOT), policies=Policies(**VCENTER))
+    assert [each["name"] for each in found["detail"]["signals"]] == ["direct_to_host", "from_guest"] and found["severity"] == "high"
+    assert found["detail"]["source"]["machine"] == found["steps"][0]["source"] == "web01"
+    assert odd(signal(0, **guest)) == {}  # a new virtual desktop
+    assert odd(work(), signal(0, **guest, agent=GOVC)).keys() == {"first_seen_prefix", "first_seen_client", "from_guest"}
+    assert odd(work(**guest), signal(0, **guest, agent=GOVC)) == {}
+    assert "from_guest" not in odd(work(), signal(0, **guest, agent=GOVC), policies=Policies(bastions=("web*",)))
+
+
+def test_nobody_is_at_two_places_whatever_the_realm(geoip: tuple[str, ...]) -> None:
+    """A person has one whereabouts, a shared account one in each realm."""
+    def cloud(user: str) -> list[Signal]:
+        return signal(0.5, user=user, address=SYDNEY, cloud__account__id="123456789012")
+
+    assert odd(signal(0), cloud("corp\\anna"), geoip=geoip).keys() == {"impossible_travel"}
+    assert odd(signal(0, user="root"), cloud("root"), geoip=geoip) == {}
+    assert "first_seen_country" in odd(work(), signal(100, address=SYDNEY, cloud__account__id="123456789012"), geoip=geoip)
+
+
 def federated(days: int = 10, late: float = -1 / 60) -> list[Signal]:
     return [one for day in range(1, days + 1) for one in (
         *signal(-24 * day, "federated"), *signal(-24 * day + late, "assertion", event=f"assertion-{day}", agent=None, host="idp01"))]
@@ -336,9 +361,8 @@ def test_one_login_in_several_logs_is_one() -> None:
 
 def test_the_day_of_a_principal_in_a_realm_is_one_alert(geoip: tuple[str, ...]) -> None:
     two = signal(0.2, address=SYDNEY, agent=GOVC), signal(0.4, address=POTSDAM, agent="pyvmomi Python/3.12")
-    cloud = signal(0.5, address=SYDNEY, cloud__account__id="123456789012")
-    start = signal(0.3, cloud__account__id="123456789012")
-    found = judge(work(), signal(0), *two, cloud, start, geoip=geoip)
+    cloud = signal(0.6, address=SYDNEY, cloud__account__id="123456789012")
+    found = judge(work(), signal(0), *two, cloud, geoip=geoip)
     assert [(row["key"], row["count"]) for row in found] == [("corp\\anna|123456789012", 1), ("corp\\anna|esxi", 2)]
     assert found[1]["first"] == two[0][0]["time"] and found[1]["last"] == two[1][0]["time"]
     assert found[1]["severity"] == "critical" and found[1]["events"][0] == two[0][0]["event"]
@@ -349,7 +373,8 @@ def test_the_day_of_a_principal_in_a_realm_is_one_alert(geoip: tuple[str, ...]) 
 @pytest.mark.parametrize("name", SIGNALS)
 def test_a_weight_of_nothing_switches_a_signal_off(name: str, geoip: tuple[str, ...]) -> None:
     refused = [one for n in range(6) for one in signal(-8.1 - n / 60, "failure", address=SYDNEY)]
-    attack = signal(-8, "direct", "federated", "single_factor", "session", address=SYDNEY, agent=GOVC, host="esx01", session__id="5")
+    attack = signal(-8, "direct", "federated", "single_factor", "session", address=SYDNEY, agent=GOVC, host="esx01", session__id="5",
+                    source__vm="web01")
     before = [*work(), *federated(), *signal(-9, "session", event="used", session__id="5", agent=None), *signal(-8.5), *refused]
     policies = Policies(**VCENTER, mfa={"required": ["*"]})
     assert odd(before, attack, geoip=geoip, policies=policies).keys() == set(SIGNALS)
