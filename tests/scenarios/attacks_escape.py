@@ -115,6 +115,7 @@ def live_update(world: World, time: datetime) -> None:
 def psod(world: World, time: datetime) -> None:
     """A purple screen without anything before it; the host restarts and administrators look after it."""
     _, host, case = _guest(world, time, "esxi", "psod_without_precursor", negative=True)
+    world.quiet.add(host.name)
     _crashed(world, time, host, "#PF Exception 14 in world 2097241:HELPER_MISC_Q", case)
     person, bastion = world.rng.choice(world.people[:12]), world.vms["infra-bastion01"]
     do.esxi_ssh(world, time + timedelta(minutes=25), host.name, "root", bastion.address, case)

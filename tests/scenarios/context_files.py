@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 import yaml
 from mmdb_writer import MMDBWriter
-from netaddr import IPSet  # type: ignore[import-untyped]
+from netaddr import IPSet
 
 from .parts import OFFICE, START, TENANTS, VCENTER, VPN, Vm
 from .world import World

@@ -27,6 +27,7 @@ class World:
         self.windows: list[tuple[str, datetime, datetime]] = []  # maintenance: host, from, to
         self.snapshots: list[datetime] = [self.start + day * DAY for day in range(days + 1)]
         self.unlogged: dict[str, tuple[datetime, str]] = {}  # machine -> since when, on which host it is though no event says so
+        self.quiet: set[str] = set()  # hosts on which no guest asks for what it is denied
         self.silent: set[str] = set()  # machines that only what watches the host from outside can see
         self.twins: list[tuple[str, str, datetime]] = []  # machine, second host that runs it too, since when
         self._where: dict[str, list[tuple[datetime, str | None]]] = {}
