@@ -14,10 +14,11 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from . import authoring, tuning
+from . import authoring, placing, tuning
 from .errors import HypervigilError, Stopped
 from .stopping import stoppable
 from .terminal import (
+    Context,
     Exceptions,
     FieldMaps,
     GeoIp,
@@ -45,6 +46,7 @@ app = typer.Typer(
 )
 app.add_typer(authoring.app)
 app.add_typer(tuning.app)
+app.add_typer(placing.app)
 
 
 class Severity(StrEnum):
@@ -66,6 +68,7 @@ def run(
     field_map: FieldMaps = None,
     lists: Lists = None,
     exceptions: Exceptions = None,
+    context: Context = None,
     geoip: GeoIp = None,
     parser: ParserId = None,
     timezone: Annotated[str | None, typer.Option(help="Zone of times that carry none, such as Europe/Berlin.")] = None,
@@ -96,6 +99,7 @@ def run(
         field_maps=field_map,
         lists=lists,
         exceptions=exceptions,
+        context=context,
         geoip=geoip,
         parser=parser,
         timezone=timezone,

@@ -60,6 +60,10 @@ TABLES: dict[str, Table] = {
     "hits": Table(f"rule_id STRING, {shapes.spark_ddl()}, `date` DATE", "event.id", HIT_BOUNDS),
     "alerts": Table("id STRING, `@timestamp` TIMESTAMP, rule_id STRING, severity STRING, run STRING, alert STRING, `date` DATE", "id",
                     ("id", "@timestamp")),
+    # columns.PLACEMENT of pipeline/context; a file holds all of a bucket of VMs, `basis` is what it was made by (context/tables.py)
+    "placement": Table("kind STRING, key STRING, valid_from BIGINT, valid_to BIGINT, vm STRING, host STRING, cluster STRING, "
+                       "tenant STRING, segment STRING, zone STRING, role STRING, state STRING, source STRING, event STRING, "
+                       "reason STRING, bucket STRING, basis STRING", "bucket", ("bucket", "valid_from"), partitioned=False),
     "files": Table(_LEDGER, "file_id", ("file_id", "path"), partitioned=False),
     "runs": Table("id STRING, started TIMESTAMP, finished TIMESTAMP, figures STRING", "id", ("id", "started"), partitioned=False)}
 

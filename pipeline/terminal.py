@@ -31,6 +31,8 @@ OtherRules = Annotated[list[str] | None, typer.Option("--rules", help="File or f
 FieldMaps = Annotated[list[str] | None, typer.Option("--field-map", help="File or folder that maps their fields to ours; repeatable.")]
 Lists = Annotated[str | None, typer.Option(help="Folder of value lists that replace ours of the same names.")]
 Exceptions = Annotated[str | None, typer.Option(help="Your exceptions. Default: exceptions.yml here, if there is one.")]
+Context = Annotated[str | None, typer.Option(help="Folder with what you know of the site: inventories, tenants, policy; see "
+                                                  "`hypervigil context check --help`.")]
 GeoIp = Annotated[list[str] | None, typer.Option("--geoip", help="GeoIP file of MaxMind's format (.mmdb) or folder of them; repeatable.")]
 
 MANY = 5  # files that one reason is told of one by one

@@ -31,7 +31,7 @@ LAYERS = (
      "coverage", "families", "checking_rules"},
     {"quality", "report", "export", "sinks", "choosing", "comparison", "backtest", "differences", "needs", "readiness", "shortfalls"},
     {"run", "terminal", "stopping"},
-    {"authoring", "tuning", "classes"},
+    {"authoring", "tuning", "placing", "classes"},
     {"cli"},
     {"__main__"},
 )

@@ -35,9 +35,9 @@ def state_name(raw: pl.Expr) -> pl.Expr:
 
 
 def moves(hits: pl.DataFrame) -> pl.DataFrame:
-    """Moves (columns.MOVES) of hits: `role` (of ROLES), `rule`, `time` (microseconds UTC), `event`, and FIELDS and names.FIELDS as flat
-    text columns, absent ones null. Hits that name no VM, or of which nothing follows, give none. Where the host to which a VM moved tells of it, it does not say where
-    the VM was.
+    """Moves (columns.MOVES) of hits: `role` (of ROLES), `rule`, `time` (microseconds UTC), `event`, FIELDS and names.FIELDS as flat text
+    columns, absent ones null. Hits that name no VM, or of which nothing follows, give none. Where the host to which a VM moved tells
+    of it, it does not say where the VM was.
     """
     rows = hits.filter(c("role").is_in(list(MOVE_ROLES)))
     if not rows.height:
