@@ -73,9 +73,14 @@ def _detail(score: float, points: dict[str, float], rows: list[dict[str, Any]]) 
 
 def _words(host: str, score: float, points: dict[str, float], rows: list[dict[str, Any]]) -> str:
     kinds = ", ".join(f"{role} {round(value)}" for role, value in points.items())
-    story = [f"{instant(rows[0]['time']):%Y-%m-%d %H:%M} UTC {_what(rows[0])}"]
-    story += [f"{_span(after['time'] - before['time'])} {_what(after)}" for before, after in pairwise(rows)]
-    return f"Evidence that {host} is not under your control, {round(score)} points ({kinds}): {'; '.join(story)}."
+    first: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        first.setdefault(_what(row), row)
+    told = list(first.items())
+    story = [f"{instant(told[0][1]['time']):%Y-%m-%d %H:%M} UTC {told[0][0]}"]
+    story += [f"{_span(after[1]['time'] - before[1]['time'])} {after[0]}" for before, after in pairwise(told)]
+    still = f"; last seen {instant(rows[-1]['time']):%Y-%m-%d %H:%M} UTC" if len(told) < len(rows) else ""
+    return f"Evidence that {host} is not under your control, {round(score)} points ({kinds}): {'; '.join(story)}{still}."
 
 
 def _what(row: dict[str, Any]) -> str:
@@ -87,7 +92,8 @@ def _what(row: dict[str, Any]) -> str:
         with_others = f" (with {', '.join(row['others'])})" if row["others"] else ""
         return f"{' and '.join(names)}{more} {WORDS[rule]}{with_others}".strip()
     times = f" ({row['count']} times)" if row["count"] > 1 else ""
-    return f"{rule.partition('_')[2].replace('_', ' ')}{_by(row)}{times}"
+    said = rule.partition("_")[2] or rule  # without the name of the product
+    return f"{said.replace('_', ' ')}{_by(row)}{times}"
 
 
 def _by(row: dict[str, Any]) -> str:

@@ -329,6 +329,14 @@ def test_the_story_is_told_in_order_of_time() -> None:
     assert found["steps"][1]["gap_s"] == 7200
 
 
+def test_what_goes_on_is_told_once_and_until_when() -> None:
+    rogue = [row for day in range(5) for row in [*listed(day * DAY, "registered", "web01"), *listed(day * DAY, "running", "kali")]]
+    found = one(rogue, at(12, "persistence", "esx_boot_script_changed"))
+    assert found["explanation"].endswith(
+        ": 2026-11-24 12:00 UTC kali runs and is registered nowhere; 12 hours later boot script changed; last seen 2026-11-28 12:00 UTC.")
+    assert len(found["steps"]) == 6
+
+
 vm_names = st.sampled_from(["web01", "db01", "kali"])
 signals = st.one_of(
     st.builds(lambda t, h, vm: at(t, "explains", "vcenter_vm_powered_on", h, vm=vm), st.integers(0, 500),
