@@ -80,7 +80,10 @@ def kvm_rootkit(world: World, time: datetime) -> None:
     do.run(world, time + timedelta(minutes=5), host.name, 1000, "kexec", "-e", exe="/usr/sbin/kexec", case=case)
     do.records(world, time + timedelta(hours=1), host.name, "type=SYSCALL msg={stamp}: arch=c000003e syscall=257 success=yes exit=3 "
                "a0=55f1 a1=7ffc a2=0 a3=0 items=1 ppid=6234 pid=6235 auid=1000 uid=1000 gid=1000 euid=1000 suid=1000 fsuid=1000 egid=1000 "
-               'sgid=1000 fsgid=1000 tty=pts0 ses=4 comm="vmm" exe="/tmp/.cache/vmm" key="kvm_device"', case=case)
+               'sgid=1000 fsgid=1000 tty=pts0 ses=4 comm="vmm" exe="/tmp/.cache/vmm" key="kvm_device"',
+               'type=CWD msg={stamp}: cwd="/root"',
+               'type=PATH msg={stamp}: item=0 name="/dev/kvm" inode=131 dev=00:06 mode=020660 ouid=0 ogid=107 rdev=0a:e8 nametype=NORMAL '
+               "cap_fp=0 cap_fi=0 cap_fe=0 cap_fver=0 cap_frootid=0", case=case)
 
 
 ATTACKS = (implant, hidden_machine, foreign_host, unlogged, kvm_rootkit)

@@ -46,7 +46,7 @@ def direct(world: World, time: datetime) -> None:
     """root signs in to hosts directly, from a guest, past vCenter and the bastion."""
     case = world.case(JOB, "direct_to_host")
     guest = world.take_vm(time - HOUR, time + 2 * HOUR, role="web")
-    case.names(user="root", ip=guest.address)
+    case.names(ip=guest.address)  # `root` alone would name half of all cases
     for nth in range(2):
         host = world.take_host("esxi", time)
         case.names(host=host.name)
@@ -70,7 +70,15 @@ def fresh_administrator(world: World, time: datetime) -> None:
     do.vcenter_login(world, _night(time), "administrator", ip, "Mozilla/5.0 (X11; Linux x86_64)", case, domain="VSPHERE.LOCAL")
 
 
-ATTACKS = (abroad, travel, without_factor, token, direct, kvm_from_outside, fresh_administrator)
+def forged(world: World, time: datetime) -> None:
+    """A session of vCenter for which SSO issued nothing: its token was signed with a stolen key."""
+    person, case = world.take_person(), world.case(JOB, "token_nobody_issued")
+    case.names(user=person.name)
+    do.event(world, time.replace(hour=20), "UserLoginSessionEvent", person.corp,
+             f"User {person.corp}@{person.vpn} logged in as {do.NEXT_BROWSER}", case, datacenter="")
+
+
+ATTACKS = (abroad, travel, without_factor, token, direct, kvm_from_outside, fresh_administrator, forged)
 
 
 # --- negatives --------------------------------------------------------------------------------------------------------------------

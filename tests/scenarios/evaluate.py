@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import statistics
 import tempfile
 import time
@@ -147,6 +148,7 @@ def main() -> None:
     parser.add_argument("--no-ablation", action="store_true")
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
+    os.environ.setdefault("POLARS_MAX_THREADS", "1")  # for the processes that are started
     began = time.perf_counter()
     seeds = options.seeds or [*TUNING, *(() if options.tuning else HELD_OUT)]
     rows = results(evaluate(seeds, not options.no_ablation, options.processes), seeds)

@@ -10,6 +10,7 @@ import polars as pl
 
 from pipeline.analytics import JOBS
 from pipeline.analytics.documents import Ready, ready
+from pipeline.analytics.inventory import ROLE, inventory_signals
 from pipeline.analytics.passes import as_signals, field_types, findings
 from pipeline.context import addresses, moves, names
 from pipeline.context.files import Context, read_context
@@ -103,14 +104,7 @@ def _signals(hits: pl.DataFrame, each: Ready, reader: Reader, where: pl.DataFram
         kinds = ["vm"] if one.vm else ["ip", "mac"]
         rows = as_of(asking, where.filter(c("kind").is_in(kinds)), "?key", one.into).drop("?key")
     signals = as_signals(rows, each, reader.names)
-    return pl.concat([signals, _inventory(inventory)], how="diagonal") if "inventory" in each.job.roles else signals
-
-
-def _inventory(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows of inventories as signals: role `inventory`, rule = whose list it is."""
-    return rows.select(
-        pl.lit("inventory").alias("role"), c("view").alias("rule"), "time", c("row").alias("event"), "vm", "host",
-        c("uuid").alias("vm.uuid"), c("mac").alias("vm.network.mac"), c("state").alias("vm.state"))
+    return pl.concat([signals, inventory_signals(inventory)], how="diagonal") if ROLE in each.job.roles else signals
 
 
 def _located_addresses(each: Ready, folder: Path) -> Ready:
