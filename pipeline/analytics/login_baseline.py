@@ -30,7 +30,7 @@ import polars as pl
 from .job import FINDINGS, Job, Located, Pass
 from .login_parameters import LoginParameters
 from .login_profile import profiled
-from .login_rows import FIELDS, LOGINS, ROLES, events_of, once, placed
+from .login_rows import FIELDS, LOGINS, ROLES, events_of, once, placed, used
 from .login_signals import weighed
 from .login_words import findings
 
@@ -46,7 +46,7 @@ def judge(signals: pl.DataFrame, p: LoginParameters, horizon: int) -> pl.DataFra
     """Signals of whole principals to FINDINGS."""
     events = placed(events_of(signals), p)
     attempts = once(events.filter(pl.any_horizontal(*LOGINS, "failure")))
-    logins = profiled(attempts.filter(pl.any_horizontal(*LOGINS)), p)
+    logins = profiled(used(attempts.filter(pl.any_horizontal(*LOGINS)), p), p)
     uses = pl.concat([attempts.filter("failure"), events.filter(~c("failure"))])
     rows = weighed(logins, uses, p, horizon)
     return findings(rows.filter(c("risk") >= p.alert), p)
@@ -59,5 +59,5 @@ def look_back(p: LoginParameters) -> timedelta:
 
 JOB = Job(
     type="login_baseline", title="Logins to the management plane unlike the principal's own", roles=ROLES, parameters=LoginParameters,
-    fields=FIELDS, look_back=look_back, located=(Located(address="source.ip", into="source"),),
+    fields=FIELDS, look_back=look_back, located=(Located(address="source.ip", into="source"), Located(vm="host", into="target")),
     passes=(Pass(by_user, judge, FINDINGS),))

@@ -1,9 +1,9 @@
 """Signals of the login job to logins: one row for each time that somebody came in, whatever number of logs tell of it.
 
-Roles: `login` (somebody logged in), `direct` (to a hypervisor itself rather than to its manager), `federated` (with a token or assertion
-that somebody else issued), `role_assumed` (took other rights), `assertion` (the issuer's own record of a token or assertion), `failure`
-(was refused), `session` (used a session that has an identifier), `single_factor` (the login had no second factor). A record may play
-several.
+Roles: `login` (somebody logged in), `direct` (to a hypervisor, or to what is under its manager, rather than to the manager), `federated`
+(with a token or assertion that somebody else issued), `role_assumed` (took other rights), `assertion` (the issuer's own record of a token
+or assertion), `failure` (was refused), `session` (used a session that has an identifier), `single_factor` (the login had no second factor).
+A record may play several.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import polars as pl
 from ..context.policies import Policies, in_networks, listed
 from ..windows import Series, Windows
 from .geo import PLACE, located
+from .job import micros
 from .login_parameters import LoginParameters
 
 c = pl.col
@@ -32,18 +33,19 @@ _SYSTEMS = (("windows", "Windows"), ("android", "Android"), ("ios", "iPhone|iPad
 
 
 def events_of(signals: pl.DataFrame) -> pl.DataFrame:
-    """One row for each record: user, realm, time, event, fact, action, host, address, machine (the VM that had the address), session_id,
-    client, method, target, and a flag for each of ROLES. The realm is the cloud account, else the kind of hypervisor: where a name means
-    one principal.
+    """One row for each record: user, realm, time, event, fact, action, host, address, machine (the VM that had the address), guest (the VM
+    that the host is, if it is one), session_id, client, method, target, and a flag for each of ROLES. The realm is the cloud account, else
+    the kind of hypervisor: where a name means one principal.
     """
     rows = signals.filter(c("user").is_not_null())
     flags = [(c("role") == role).any().alias(role) for role in ROLES]
-    fields = [c(name).drop_nulls().first() for name in ("fact", "host", "source.vm", *FIELDS)]
+    fields = [c(name).drop_nulls().first() for name in ("fact", "host", "source.vm", "target.vm", *FIELDS)]
     whole = rows.group_by("user", "event", "time", maintain_order=True).agg(*fields, *flags)
     return whole.select(
         "user", pl.coalesce("cloud.account.id", "hypervisor.type", pl.lit("unknown")).alias("realm"), "time", "event", "fact",
         c("event.action").alias("action"), "host", c("source.ip").alias("address"), c("source.vm").alias("machine"),
-        c("session.id").alias("session_id"), client(c("user_agent.original")).alias("client"), _method().alias("method"),
+        c("target.vm").alias("guest"), c("session.id").alias("session_id"), client(c("user_agent.original")).alias("client"),
+        _method().alias("method"),
         pl.coalesce("aws.cloudtrail.resource_arns", "host", "cloud.account.id").alias("target"), *ROLES,
     ).sort("user", "realm", "time", "event")
 
@@ -83,6 +85,16 @@ def once(events: pl.DataFrame) -> pl.DataFrame:
     for rank in np.unique(ranks)[1:]:  # of a handful of actions
         again |= (ranks == rank) & (series.count(near, ranks < rank) > 0)
     kept = pl.concat([events.filter(c("fact").is_null()), told.filter(~pl.Series(again))])
+    return kept.sort("user", "realm", "time", "event")
+
+
+def used(logins: pl.DataFrame, p: LoginParameters) -> pl.DataFrame:
+    """Logins without those that an issuer tells of where the login that rests on it is told as well."""
+    issued = c("assertion") & ~c("federated")
+    federated = logins.filter("federated").select("user", "time", pl.lit(True).alias("_used")).sort("time")
+    met = logins.filter(issued).sort("time").join_asof(
+        federated, on="time", by="user", strategy="nearest", tolerance=micros(p.assertion), check_sortedness=False)
+    kept = pl.concat([logins.filter(~issued), met.filter(c("_used").is_null()).drop("_used")])
     return kept.sort("user", "realm", "time", "event")
 
 

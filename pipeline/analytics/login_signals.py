@@ -112,9 +112,13 @@ def _direct(logins: pl.DataFrame, p: LoginParameters) -> pl.Series:
 
 
 def _from_guest(logins: pl.DataFrame, p: LoginParameters) -> pl.Series:
-    """A login from a guest that this principal never came from, and whose job it is not."""
+    """A login from a guest that this principal never came from, and whose job it is not. From guest to guest is no management plane, unless
+    it is a manager that runs in one.
+    """
     rows = logins.select("person", "time", c("machine").rank("dense"))
-    odd = c("machine").is_not_null() & ~c("helper") & ~c("calm") & (pl.lit(familiarity(rows, rows, ["person", "machine"], p)) < p.familiar)
+    management = c("guest").is_null() | pl.any_horizontal("direct", "federated", "role_assumed", "assertion")
+    known = pl.lit(familiarity(rows, rows, ["person", "machine"], p))
+    odd = management & c("machine").is_not_null() & ~c("helper") & ~c("calm") & (known < p.familiar)
     return logins.select(_when(odd, p.weights.from_guest).alias("from_guest")).to_series()
 
 

@@ -86,7 +86,7 @@ def _why(signal: str, login: Login) -> str:
         "off_hours": f"{instant(login['time']):%A %H} o'clock UTC is outside the usual hours",
         "mfa_missing": "no second factor, though policy demands one",
         "token_reuse": f"the session {login['session_id']} was used from {login['reused_from']} before",
-        "direct_to_host": "straight to the host, though vCenter is the way",
+        "direct_to_host": "straight to the machine, though vCenter is the way",
         "from_guest": f"out of the guest {login['machine']}, where it never came from",
         "saml_orphan": "the issuer has no record of the token or assertion",
         "after_failures": "after several refusals from the same address"}[signal]

@@ -23,7 +23,8 @@ from pipeline.context.columns import PLACE
 from pipeline.context.policies import Policies
 from tests.analytics.geoip import write_both
 
-COLUMNS = {**SIGNAL, **dict.fromkeys(JOB.fields, pl.String), **{f"source.{part}": pl.String for part in PLACE}}
+COLUMNS = {**SIGNAL, **dict.fromkeys(JOB.fields, pl.String),
+           **{f"{into}.{part}": pl.String for into in ("source", "target") for part in PLACE}}
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 GOVC = "govc/0.52.0"
 ATTACK = datetime(2026, 11, 23, 10, tzinfo=UTC)  # a Monday
@@ -305,6 +306,8 @@ def test_a_login_out_of_a_guest() -> None:
     assert odd(work(), signal(0, **guest, agent=GOVC)).keys() == {"first_seen_prefix", "first_seen_client", "from_guest"}
     assert odd(work(**guest), signal(0, **guest, agent=GOVC)) == {}
     assert "from_guest" not in odd(work(), signal(0, **guest, agent=GOVC), policies=Policies(bastions=("web*",)))
+    assert "from_guest" not in odd(work(), signal(0, **guest, agent=GOVC, host="db01", target__vm="db01"))  # from guest to guest
+    assert "from_guest" in odd(work(), signal(0, "federated", **guest, agent=GOVC, target__vm="vc01"))  # a manager in a guest
 
 
 def test_nobody_is_at_two_places_whatever_the_realm(geoip: tuple[str, ...]) -> None:
