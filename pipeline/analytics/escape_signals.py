@@ -27,12 +27,13 @@ FIELDS = ("source.ip", "process.command_line", "process.executable", "file.path"
           "vmware.value")
 MAX_DETAIL = 200  # characters of a command that are carried along
 SEPARATOR = "\x1f"
-# `time` counts for windows; `happened` is when it really was (earlier for a precursor that moved to another host with its guest).
+# `time` and `host` count for chains; `happened` and `origin` are when and where it really was: earlier and elsewhere for a precursor of a
+# guest that moved.
 # `address`: where a login came from, `guest`: the VM that had this address. `told`: product, version, build. `known`: to be expected.
 WEIGHED: Columns = {
     "role": pl.String, "rule": pl.String, "time": pl.Int64, "happened": pl.Int64, "event": pl.String, "fact": pl.String, "vm": pl.String,
-    "host": pl.String, "user": pl.String, "address": pl.String, "guest": pl.String, "detail": pl.String, "told": pl.String,
-    "known": pl.Boolean}
+    "host": pl.String, "origin": pl.String, "user": pl.String, "address": pl.String, "guest": pl.String, "detail": pl.String,
+    "told": pl.String, "known": pl.Boolean}
 
 
 class EscapeParameters(Parameters):
@@ -82,7 +83,8 @@ def _place() -> pl.Expr:
 def _lean(rows: pl.DataFrame, parameters: EscapeParameters) -> pl.DataFrame:
     """Signals as WEIGHED has them, with their `key`; known is only what the policy knows."""
     lean = rows.select(
-        "key", "role", "rule", "time", c("time").alias("happened"), "event", "fact", "vm", _place().alias("host"), "user",
+        "key", "role", "rule", "time", c("time").alias("happened"), "event", "fact", "vm", _place().alias("host"),
+        _place().alias("origin"), "user",
         c("source.ip").alias("address"), c("source.vm").alias("guest"), _detail().str.slice(0, MAX_DETAIL).alias("detail"),
         _told().alias("told"))
     return lean.with_columns(_expected(parameters).alias("known"))
@@ -138,5 +140,4 @@ def _moved(precursors: pl.DataFrame, moves: pl.DataFrame, parameters: EscapePara
     latest = precursors.drop_nulls("vm").drop("host").with_columns(c("time").alias("happened")).sort("time", "event")
     carried = arrivals.join_asof(latest, on="time", by="vm", strategy="backward", tolerance=micros(parameters.precursor_window),
                                  check_sortedness=False)
-    back = carried.join(precursors.select("event", c("host").alias("origin")), on="event", how="left")
-    return back.filter(c("role").is_not_null() & (c("host") != c("origin"))).unique(["event", "host", "time"], maintain_order=True)
+    return carried.filter(c("role").is_not_null() & (c("host") != c("origin")))

@@ -243,8 +243,8 @@ class Host:
         return pl.Series(found).replace("", None)
 
     def members(self) -> pl.DataFrame:
-        """The rows of chains that tell their story: the first KEPT of each stage, with `chain`, `stage`, the `count` and the true `until`
-        of that stage, `rank`, `score` and `build`."""
+        """The rows of chains that tell their story: the first KEPT of each stage, with `chain`, `stage`, the `count` of events and the
+        time `until` which that stage went on, the `whole` count of the chain, its `rank` and `score`, and the host's `build`."""
         chains = self.chains.sort("first")
         rows = self.rows.with_columns(self.stage.alias("stage"), self.told.alias("build"), pl.Series("doubtful", self.doubtful))
         rows = rows.with_row_index("row").filter(c("stage").is_not_null())
@@ -253,8 +253,10 @@ class Host:
             chains.with_row_index("chain").with_columns(c("chain").cast(pl.Int64)), on="chain", maintain_order="left").filter(
                 c("row") <= c("last"))
         stage = ("chain", "stage")
-        return within.with_columns(pl.len().over(stage).alias("count"), c("time").max().over(stage).alias("until")).filter(
-            pl.int_range(pl.len()).over(stage) < KEPT)
+        events = c("event").n_unique()
+        return within.with_columns(
+            events.over(stage).alias("count"), events.over("chain").alias("whole"), c("time").max().over(stage).alias("until")).filter(
+                pl.int_range(pl.len()).over(stage) < KEPT)
 
 
 def _earliest(*numbers: Ints) -> Ints:

@@ -38,7 +38,7 @@ def _finding(rows: Sequence[Row]) -> dict[str, Any]:
     return {
         "key": told[0]["host"], "first": told[0]["happened"], "last": max(row["until"] for row in rows),
         "severity": SEVERITIES[rows[0]["rank"]], "score": rows[0]["score"],
-        "events": list(dict.fromkeys(row["event"] for row in by_stage))[:MAX_EVENTS], "count": sum(counts.values()),
+        "events": list(dict.fromkeys(row["event"] for row in by_stage))[:MAX_EVENTS], "count": rows[0]["whole"],
         "steps": steps_json(_step(row) for row in told), "detail": json.dumps(_detail(told, counts, build), ensure_ascii=False),
         "explanation": _explanation(told, counts, build)}
 
@@ -81,15 +81,16 @@ def _step(row: Row) -> Step:
     touched = row["vm"] if row["role"] == "second_vm" else row["host"]
     source = {"precursor": row["vm"], "touch": row["guest"] or row["address"] or row["user"]}.get(row["stage"])
     return step(row["happened"], _what(row), row["stage"], event=row["event"], source=source, target=touched if source else None,
-                host=row["host"])
+                host=row["origin"])
 
 
 def _what(row: Row) -> str:
     """A step in words, such as `guest web01: denied hypercall (69)`."""
     act = row["rule"].split("_", 1)[-1].replace("_", " ")
     under = f" under {row['vm']}" if row["vm"] else ""
-    who = {"precursor": f"guest {row['vm'] or '(unnamed)'}", "fault": f"fault of the hypervisor{under}", "host_effect": "on the host",
-           "touch": _toucher(row)}[row["stage"]]
+    elsewhere = f", still on {row['origin']}" if row["origin"] != row["host"] else ""
+    who = {"precursor": f"guest {row['vm'] or '(unnamed)'}{elsewhere}", "fault": f"fault of the hypervisor{under}",
+           "host_effect": "on the host", "touch": _toucher(row)}[row["stage"]]
     return one_line(f"{who}: {act}" + (f" ({row['detail']})" if row["detail"] else ""), 300)
 
 

@@ -148,9 +148,15 @@ def test_a_guest_that_moves_takes_what_it_did_along() -> None:
     found = one(HYPERCALL, move, *there)
     assert (found["key"], found["severity"], found["detail"]["stages"]) == ("esx02", "critical", ["precursor", "fault", "host_effect"])
     assert found["first"] == HYPERCALL["time"] and found["detail"]["gap_minutes"][0] == 60
+    assert found["steps"][0]["host"] == "esx01" and "host esx02: guest web01, still on esx01: denied hypercall" in found["explanation"]
     assert one(HYPERCALL, *there)["detail"]["stages"] == ["fault", "host_effect"], "never moved"
     late = at(4, "moved", "vcenter_vm_migrated", host="vc01", vm="web01", at_host="esx02")
     assert one(HYPERCALL, late, *there)["detail"]["stages"] == ["fault", "host_effect"], "came afterwards"
+
+
+def test_one_event_of_two_rules_counts_once() -> None:
+    found = one(CORE, BINARY, BINARY | {"rule": "esx_dropped_program_started"}, LOGIN, LOGIN | {"rule": "esx_login_succeeded"})
+    assert (found["count"], len(found["steps"])) == (3, 3)
 
 
 def test_another_guest_must_be_touched() -> None:
