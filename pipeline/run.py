@@ -22,8 +22,12 @@ from . import content, figures, finding, ingest, lake, ledger, locking, quality,
 from .alerting import Correlated, correlated, excused_otherwise, raise_alerts
 from .alerts import Alert
 from .analytics.documents import ready
-from .analytics.stage import found_by_jobs
+from .analytics.geo import geoip_files
+from .analytics.stage import Place, found_by_jobs, judged_otherwise
 from .config import Settings
+from .context import tables
+from .context.document import roles
+from .context.files import Context, read_context
 from .errors import ContentError, LakeError
 from .kernel.engine import Engine
 from .kernel.spec import ParserSpec
@@ -44,6 +48,7 @@ class State:
     engine: Engine
     book: Rulebook
     progress: Progress
+    context: Context
     found: list[finding.Found]
     problems: list[finding.Problem]
     id: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:6]}")
@@ -119,10 +124,13 @@ def correlate(state: State) -> None:
 
 
 def hunt(state: State) -> None:
-    """Hits to alerts of jobs, from the first day that got hits on."""
-    catalogue, exceptions = state.book.catalogue, state.book.exceptions
-    jobs = tuple(ready(catalogue.jobs, geoip=state.settings.geoip))
-    state.correlated = state.correlated.and_of(found_by_jobs(state.lake, catalogue, jobs, state.days, state.newest, exceptions))
+    """Hits to where machines were, and with that to alerts of jobs, from the first day that got hits on."""
+    house, catalogue, context = state.lake, state.book.catalogue, state.context
+    days = state.days | judged_otherwise(house, context)
+    tables.refresh(house, roles(catalogue.jobs), context, days, state.id)
+    jobs = tuple(ready(catalogue.jobs, context.policies, geoip=state.settings.geoip))
+    place = Place(tables.placed(house), context)
+    state.correlated = state.correlated.and_of(found_by_jobs(house, catalogue, jobs, days, state.newest, state.book.exceptions, place))
 
 
 def alert(state: State) -> None:
@@ -139,6 +147,7 @@ def count(state: State) -> None:
     state.figures["run"]["unchanged_files"] = state.unchanged
     state.figures["run"]["newest"] = state.newest.isoformat() if state.newest else None  # up to when the sources were watched
     state.figures["exceptions"] = state.book.exceptions.as_dict()
+    state.figures["context"] = state.context.version
     state.figures["rules"] = digests(state.book.catalogue.everything)  # which rules made the hits: a backtest looks for those that changed
 
 
@@ -208,8 +217,9 @@ def opened(settings: Settings, quiet: bool, spark: SparkSession | None = None) -
 
     What cannot work is refused before Spark starts. What fails later carries a note of what is in the lake by then.
     """
+    settings = settings.model_copy(update={"geoip": geoip_files(settings.geoip)})
     book = read_rulebook(settings)
-    parsers = _parsers(settings)
+    parsers, context = _parsers(settings), read_context(settings.context)
     found, problems = finding.find(settings.inputs, avoid=settings.lake_url)
     progress = Progress(quiet, settings.progress)
     with locking.held(settings.lake_url):
@@ -217,7 +227,8 @@ def opened(settings: Settings, quiet: bool, spark: SparkSession | None = None) -
             threading.Thread(target=quality.load, daemon=True).start()
         with progress.stage("starting Spark"):
             own = spark or session.session(settings)
-        state = State(settings, own, lake.Lake(own, settings.lake_url), Engine(parsers), book, progress, found, [*book.problems, *problems])
+        problems = [*book.problems, *problems, *(finding.Problem(str(settings.context), said) for said in context.repaired)]
+        state = State(settings, own, lake.Lake(own, settings.lake_url), Engine(parsers), book, progress, context, found, problems)
         try:
             with session.clear_errors(settings.lake_url):
                 with progress.stage("opening the lake"):

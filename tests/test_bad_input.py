@@ -218,6 +218,7 @@ def test_parse_leaves_wrong_rules_out(checkout: Path, tmp_path: Path) -> None:
     ([ROOT / "sample_logs", "--lake", "nosuch://bucket/lake"], "Unrecognized filesystem type"),
     ([ROOT / "sample_logs", "--since", "yesterday"], "since = 'yesterday'"),
     ([ROOT / "sample_logs", "--timezone", "Nowhere/Land"], "no such zone"),
+    ([ROOT / "sample_logs", "--geoip", ROOT / "README.md"], "is not in MaxMind's format"),
     ([ROOT / "sample_logs", "--parser", "nothing"], "unknown parser 'nothing'"),
 ])
 def test_what_cannot_work_is_one_line_before_spark_starts(tmp_path: Path, args: list[str | Path], message: str) -> None:
