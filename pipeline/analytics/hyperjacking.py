@@ -94,10 +94,10 @@ def judged(facts: pl.DataFrame, p: EvidenceParameters, horizon: int) -> pl.DataF
 
 
 def look_back(p: EvidenceParameters) -> timedelta:
-    """Whether an alert goes on is known from the last time there was enough evidence, and that from the evidence remembered then; a
-    difference rests on the look before.
+    """Whether an alert goes on is known from when there was last enough evidence, and that from the evidence remembered then; what a piece
+    weighs, from whether its host was known or heard of before, and a difference rests on the look before.
     """
-    return 2 * p.memory + p.stale + p.heard + 2 * p.grace
+    return 2 * p.memory + max(p.memory, p.stale + p.heard) + 2 * p.grace + timedelta(days=2)
 
 
 JOB = Job(

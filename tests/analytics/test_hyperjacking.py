@@ -355,3 +355,21 @@ def test_order_repetition_and_the_cut_into_tasks_change_nothing(rows: list[Signa
     shuffled = [*rows, *rng.sample(rows, len(rows) // 3)]
     rng.shuffle(shuffled)
     assert judge(shuffled, parts=5) == judge(rows)
+
+
+rare = st.one_of(
+    st.builds(lambda day, r: at(day * DAY + 1, r[0], r[1]), st.integers(0, 150), st.sampled_from([
+        ("integrity", "esx_unsigned_software_installed"), ("persistence", "esx_boot_script_changed"), ("topology", "vcenter_host_added"),
+        ("behaviour", "esx_listener_opened"), ("explains", "vcenter_vm_powered_on")])),
+    st.builds(lambda day, vm: at(day * DAY, "inventory", "running", vm=vm), st.integers(0, 150), vm_names))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(rare, max_size=40), st.integers(0, 150))
+def test_what_is_older_than_the_look_back_changes_nothing(rows: list[Signal], day: int) -> None:
+    """As stage.py cuts: alerts that reach into the look-back are begun anew from where they began."""
+    whole, begin = judge(rows), micros(NOON + timedelta(hours=day * DAY))
+    back = JOB.look_back(EvidenceParameters()) // timedelta(microseconds=1)
+    start = min([begin, *(row["first"] for row in whole if row["last"] >= begin - back and row["first"] < begin)]) - back
+    cut = judge([row for row in rows if row["time"] >= start])
+    assert [row for row in cut if row["last"] >= begin] == [row for row in whole if row["last"] >= begin]
