@@ -67,7 +67,8 @@ def correlated(house: Lake, catalogue: Catalogue, days: set[date], watched: date
 
 
 def raise_alerts(house: Lake, catalogue: Catalogue, days: set[date], found: Correlated, run: str, exceptions: Exceptions) -> list[Alert]:
-    """Alerts of the days that got hits (they may have grown) and of correlations and jobs, put into the table in place of what they were before."""
+    """Alerts of the days that got hits (they may have grown), and of correlations and jobs, put into the table in place of what they were.
+    """
     wanted, alerting = needed_fields(catalogue.alerting) | exceptions.fields, catalogue.alerting
     alerts = [alert for day in sorted(days) for alert in from_hits(hits(house.read("hits"), day, alerting, wanted), alerting, exceptions)]
     alerts += found.alerts

@@ -70,7 +70,8 @@ def _expired(each: UserException) -> ContentError:
 
 def _idle(exceptions: Iterable[UserException], catalogue: Catalogue) -> Iterator[ContentError]:
     """Exceptions for rules that raise no alert of their own: there is nothing to excuse."""
-    alerting = {each.id for each in catalogue.alerting} | {each.id for each in (*catalogue.alerting_correlations, *catalogue.jobs)}
+    alerting: set[str] = {rule.id for rule in catalogue.alerting}
+    alerting |= {each.id for each in catalogue.alerting_correlations} | {each.id for each in catalogue.jobs}
     for each in exceptions:
         if each.rule not in alerting:
             above = [c.path.stem for c in catalogue.correlations if each.rule in c.refers_to]

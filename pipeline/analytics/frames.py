@@ -15,8 +15,7 @@ from .job import EPOCH, MICROSECOND, Columns
 
 Work = Callable[[pl.DataFrame], pl.DataFrame]
 CHUNK = 200_000  # rows that a task hands to Polars at once where it need not hold whole groups
-# Small enough that the whole groups of a task fit into memory; Spark joins them again where there is little in them.
-PARTITIONS = 256
+ROWS_OF_TASK = 200_000  # where it must
 _DDL = {pl.String: "STRING", pl.Int64: "BIGINT", pl.Float64: "DOUBLE", pl.Boolean: "BOOLEAN", pl.List(pl.String): "ARRAY<STRING>",
         pl.List(pl.Int64): "ARRAY<BIGINT>", pl.List(pl.Float64): "ARRAY<DOUBLE>"}
 _ARROW = {pl.String: pa.string(), pl.Int64: pa.int64(), pl.Float64: pa.float64(), pl.Boolean: pa.bool_(),
@@ -32,7 +31,7 @@ def mapped(rows: DataFrame, work: Work, columns: Columns, whole: bool = False) -
             assert isinstance(frame, pl.DataFrame)
             yield from _arrow(work(frame.rename(_here)), columns).to_batches()
 
-    return rows.mapInArrow(run, ", ".join(f"`{there(name)}` {_DDL[dtype]}" for name, dtype in columns.items()))
+    return rows.mapInArrow(run, _ddl(columns))
 
 
 def collected(rows: DataFrame, columns: Columns) -> pl.DataFrame:
@@ -40,6 +39,11 @@ def collected(rows: DataFrame, columns: Columns) -> pl.DataFrame:
     found = pl.from_arrow(rows.toArrow())
     assert isinstance(found, pl.DataFrame)
     return found.rename(_here).cast(dict(columns))  # type: ignore[arg-type]
+
+
+def made_of(frame: pl.DataFrame, columns: Columns, spark: SparkSession) -> DataFrame:
+    """A frame of the driver as rows of Spark."""
+    return spark.createDataFrame(_arrow(frame, columns), _ddl(columns))
 
 
 def columns_of(rows: DataFrame) -> Columns:
@@ -58,15 +62,18 @@ def micros_of(day: date) -> int:
 
 
 @contextmanager
-def finely_cut(spark: SparkSession) -> Iterator[None]:
-    """Shuffles into many partitions."""
-    option = "spark.sql.adaptive.coalescePartitions.initialPartitionNum"
-    before = spark.conf.get(option, None)
-    spark.conf.set(option, str(PARTITIONS))
+def cut(spark: SparkSession, rows: int) -> Iterator[None]:
+    """Shuffles of some rows into so many partitions that whole groups of a task fit into memory. Spark's own joining of partitions goes by
+    bytes, and leaves cached rows alone.
+    """
+    option = "spark.sql.shuffle.partitions"
+    before = spark.conf.get(option)
+    assert before
+    spark.conf.set(option, str(max(int(before), rows // ROWS_OF_TASK)))
     try:
         yield
     finally:
-        spark.conf.set(option, before) if before else spark.conf.unset(option)
+        spark.conf.set(option, before)
 
 
 def _chunks(batches: Iterable[pa.RecordBatch], size: int | None) -> Iterator[list[pa.RecordBatch]]:
@@ -86,6 +93,10 @@ def _arrow(frame: pl.DataFrame, columns: Columns) -> Any:
     """An Arrow table as Spark takes it: plain strings and lists."""
     table = frame.select(columns.keys()).to_arrow(compat_level=pl.CompatLevel.oldest())
     return table.cast(pa.schema([(name, _ARROW[dtype]) for name, dtype in columns.items()])).rename_columns(list(map(there, columns)))
+
+
+def _ddl(columns: Columns) -> str:
+    return ", ".join(f"`{there(name)}` {_DDL[dtype]}" for name, dtype in columns.items())
 
 
 def _here(name: str) -> str:

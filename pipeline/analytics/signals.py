@@ -11,18 +11,20 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
 import polars as pl
+import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from ..context import names
-from ..context.columns import PLACE, PLACEMENT
+from ..context.columns import INVENTORY, PLACE, PLACEMENT, empty
 from ..context.lookup import as_of
 from ..correlate import leaf
 from ..schema import BY_NAME
 from .documents import Ready
-from .frames import columns_of, mapped, there
+from .frames import collected, columns_of, mapped, micros_of, there
+from .inventory import ROLE, inventory_signals
 from .job import SIGNAL, Columns, Located
-from .passes import field_types
+from .passes import field_types, shaped, signal_columns
 
 HIT: Columns = {"rule_id": pl.String} | {name: dtype for name, dtype in SIGNAL.items() if name not in ("role", "rule")}
 
@@ -30,7 +32,8 @@ HIT: Columns = {"rule_id": pl.String} | {name: dtype for name, dtype in SIGNAL.i
 @dataclass(frozen=True)
 class Setting:
     """What jobs run with: the time up to which the sources were watched; names of rules by id; the first day that each job reads, by id of
-    its document (absent: all); where machines were (columns of PLACEMENT; None: nothing is known); who stands behind raw principals.
+    its document (absent: all); where machines were (columns of PLACEMENT; None: nothing is known); who stands behind raw principals; the
+    user's inventories (columns of INVENTORY), which are signals of jobs that have the role `inventory`.
     """
 
     horizon: datetime
@@ -38,6 +41,15 @@ class Setting:
     since: Mapping[str, date] = field(default_factory=dict)
     placement: DataFrame | None = None
     principals: Mapping[str, str] = field(default_factory=dict)
+    inventory: pl.DataFrame = field(default_factory=lambda: empty(INVENTORY))
+
+    def listed(self, job: Ready) -> pl.DataFrame | None:
+        """The signals of a job that are rows of inventories."""
+        if ROLE not in job.job.roles or self.inventory.is_empty():
+            return None
+        since = self.since.get(job.rule.id)
+        rows = self.inventory.filter(pl.col("time") >= micros_of(since)) if since else self.inventory
+        return shaped(inventory_signals(rows), signal_columns(job.job))
 
 
 @dataclass(frozen=True)
@@ -47,6 +59,11 @@ class Lookup:
     into: str
     wanted: Located
     rules: tuple[str, ...]
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Of which kind its intervals are."""
+        return ("vm",) if self.wanted.vm else ("ip", "mac")
 
     @property
     def key(self) -> str:
@@ -70,26 +87,58 @@ def lookups(jobs: Sequence[Ready]) -> tuple[Lookup, ...]:
 
 def signals(hits: DataFrame, jobs: Sequence[Ready], setting: Setting) -> DataFrame:
     """The hits that jobs read: columns of HIT, the fields that jobs read, and those of every lookup."""
-    rows = _named(hits, jobs, setting)
-    for each in lookups(jobs):
+    wanted, principals = lookups(jobs), setting.principals
+
+    def name(frame: pl.DataFrame) -> pl.DataFrame:
+        return _named(frame, wanted, principals)
+
+    rows = mapped(_selected(hits, jobs, setting), name, {**HIT, **_fields(jobs), **{each.key: pl.String for each in wanted}})
+    for each in wanted:
         rows = _located(rows, each, setting.placement)
     return rows
 
 
-def _named(hits: DataFrame, jobs: Sequence[Ready], setting: Setting) -> DataFrame:
-    """With canonical names and the keys of what is to be located."""
-    wanted, principals = lookups(jobs), setting.principals
-    looked_at = {column for each in wanted if (column := each.wanted.vm or each.wanted.address) and column in BY_NAME}
-    fields = field_types(sorted({column for each in jobs for column in each.job.fields} | looked_at))
-    raw = sorted(set(names.FIELDS) & BY_NAME.keys() | fields.keys())
-    rows = hits.where(_read(jobs, setting.since) & F.col("@timestamp").isNotNull()).select(
+def signals_here(hits: DataFrame, jobs: Sequence[Ready], setting: Setting) -> pl.DataFrame:
+    """The same on the driver, for few hits: one scan, and one of the intervals of the machines that the hits name."""
+    wanted = lookups(jobs)
+    raw = _selected(hits, jobs, setting)
+    rows = _named(collected(raw, columns_of(raw)), wanted, setting.principals)
+    intervals = _intervals_of(rows, wanted, setting.placement)
+    for each in wanted:
+        rows = as_of(rows, intervals.filter(pl.col("kind").is_in(each.kinds)), each.key, each.into)
+    return rows
+
+
+def count(hits: DataFrame, jobs: Sequence[Ready], setting: Setting) -> Mapping[str, int]:
+    """How many hits of each rule jobs read."""
+    return {row[0]: row[1] for row in hits.where(_read(jobs, setting.since)).groupBy("rule_id").count().collect()}
+
+
+def _intervals_of(rows: pl.DataFrame, wanted: Sequence[Lookup], placement: DataFrame | None) -> pl.DataFrame:
+    """Where the machines were that some rows name."""
+    keys = pl.concat([pl.Series("key", [], pl.String), *(rows.get_column(each.key) for each in wanted)]).drop_nulls().unique()
+    if placement is None or keys.is_empty():
+        return pl.DataFrame(schema=dict(PLACEMENT))
+    named = placement.sparkSession.createDataFrame(pa.table({"key": pa.array(keys.to_list(), pa.string())}))
+    return collected(placement.join(F.broadcast(named), "key", "left_semi").select(*PLACEMENT), PLACEMENT)
+
+
+def _fields(jobs: Sequence[Ready]) -> Columns:
+    """What some job reads, in itself or to locate something."""
+    looked_at = {column for each in lookups(jobs) if (column := each.wanted.vm or each.wanted.address) and column in BY_NAME}
+    return field_types(sorted({column for each in jobs for column in each.job.fields} | looked_at))
+
+
+def _selected(hits: DataFrame, jobs: Sequence[Ready], setting: Setting) -> DataFrame:
+    """The hits that some job reads, with the fields that names are made of and those that jobs read."""
+    return hits.where(_read(jobs, setting.since) & F.col("@timestamp").isNotNull()).select(
         "rule_id", F.unix_micros("@timestamp").alias("time"), leaf("event.id").alias("event"), leaf("event.fact_id").alias("fact"),
-        *(_flat(column).alias(there(column)) for column in raw))
+        *(_flat(column).alias(there(column)) for column in sorted(set(names.FIELDS) & BY_NAME.keys() | _fields(jobs).keys())))
 
-    def name(frame: pl.DataFrame) -> pl.DataFrame:
-        return names.canonical(frame, principals).with_columns(each.asked() for each in wanted)
 
-    return mapped(rows, name, {**HIT, **fields, **{each.key: pl.String for each in wanted}})
+def _named(rows: pl.DataFrame, wanted: Sequence[Lookup], principals: Mapping[str, str]) -> pl.DataFrame:
+    """With canonical names and the keys of what is to be located."""
+    return names.canonical(rows, principals).with_columns(each.asked() for each in wanted)
 
 
 def _read(jobs: Sequence[Ready], since: Mapping[str, date]) -> Column:
@@ -116,7 +165,7 @@ def _located(rows: DataFrame, lookup: Lookup, placement: DataFrame | None) -> Da
     if placement is None:
         return rows.select(*(f"`{there(name)}`" for name in after), *(F.lit(None).cast("string").alias(there(name)) for name in into))
     interval = {name: PLACEMENT[name] for name in ("key", "valid_from", "valid_to", *PLACE)}
-    intervals = placement.where(F.col("kind").isin(*(("vm",) if lookup.wanted.vm else ("ip", "mac")))).select(
+    intervals = placement.where(F.col("kind").isin(*lookup.kinds)).select(
         F.col("key").alias(there(lookup.key)), *(F.col(name).alias(f"?{name}") for name in interval))
     sides = rows.unionByName(intervals, allowMissingColumns=True)
 

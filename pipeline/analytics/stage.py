@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 
 from ..alerting import Correlated, watched_until
 from ..alerts import Alert
-from ..context.names import NO_PRINCIPALS
+from ..context.files import Context
 from ..correlate import instant, rows_of
 from ..lake import Lake
 from ..raising import needed_fields
@@ -33,6 +33,14 @@ SETTLES = timedelta(days=1)
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where machines were (columns of PLACEMENT; None: nothing is known), and what the user says of the site."""
+
+    intervals: DataFrame | None
+    context: Context
+
+
+@dataclass(frozen=True)
 class Raised:
     """An alert of a job that the lake has."""
 
@@ -43,8 +51,7 @@ class Raised:
 
 
 def found_by_jobs(house: Lake, catalogue: Catalogue, jobs: Sequence[Ready], days: set[date], newest: datetime | None,
-                  exceptions: Exceptions, placement: DataFrame | None = None,
-                  principals: Mapping[str, str] = NO_PRINCIPALS) -> Correlated:
+                  exceptions: Exceptions, place: Place) -> Correlated:
     """What the jobs find from the first of the days that got hits on. `newest`: the time of the newest event of this run."""
     if not jobs or not days or house.is_new("hits"):
         return Correlated([], set())
@@ -53,11 +60,24 @@ def found_by_jobs(house: Lake, catalogue: Catalogue, jobs: Sequence[Ready], days
     since = {each.rule.id: first_day(each, judged, [old for old in raised if old.rule == each.rule.id]) for each in jobs}
     hits = house.read("hits").where(F.col("date") >= F.lit(min(since.values())))
     names = {rule.id: rule.name or rule.path.stem for rule in catalogue.rules}
-    found = findings(hits, jobs, Setting(watched_until(house, newest), names, since, placement, principals))
+    setting = Setting(watched_until(house, newest), names, since, place.intervals, place.context.identities.principals,
+                      place.context.inventory)
+    found = findings(hits, jobs, setting)
     found = {rule: rows.filter(pl.col("last") >= micros(judged - EPOCH)) for rule, rows in found.items()}
     alerts = list(_alerts(hits, jobs, found, exceptions))
     now = {alert.id for alert in alerts}
     return Correlated(alerts, {old.id for old in raised if old.last >= judged and old.id not in now})
+
+
+def judged_otherwise(house: Lake, context: Context) -> set[date]:
+    """The days that a context which changed since the last run shows in another light: all of them."""
+    if house.is_new("runs") or house.is_new("hits"):
+        return set()
+    last = house.read("runs").orderBy(F.desc("started")).select(F.get_json_object("figures", "$.context")).first()
+    if ((last and last[0]) or "") == context.version:
+        return set()
+    oldest = house.read("hits").agg(F.min("date")).collect()[0][0]
+    return {oldest} if oldest else set()
 
 
 def first_day(job: Ready, judged: datetime, raised: Iterable[Raised]) -> date:

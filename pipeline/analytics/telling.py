@@ -34,10 +34,13 @@ def _alert(job: JobRule, found: Row, behind: Mapping[str, Sequence[Row]], except
     quiet = suppression(entry for entry in entries if entry) if all(entries) else None
     first, last = instant(found["first"]), instant(found["last"])
     plain = build(job, rows, found["key"], first, count=found["count"], suppressed=quiet)
+    steps = _STEPS.validate_json(found["steps"])
+    hosts = plain.entities.host or sorted({each.host for each in steps if each.host})  # of inventories there is no record
     return plain.model_copy(update={
+        "entities": plain.entities.model_copy(update={"host": tuple(hosts)}),
         "timestamp": first, "first": first, "last": last, "severity": _severity(job, found["severity"]), "score": found["score"],
         "events": tuple(found["events"]), "explanation": one_line(found["explanation"], MAX_EXPLANATION),
-        "steps": _STEPS.validate_json(found["steps"]), "detail": orjson.loads(found["detail"])})
+        "steps": steps, "detail": orjson.loads(found["detail"])})
 
 
 def _of_job(hits: Sequence[Row], job: JobRule) -> Row:
