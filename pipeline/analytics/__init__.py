@@ -6,11 +6,12 @@ detections/ says (sigma/jobs.py).
 
 from __future__ import annotations
 
-from . import escape_chain, hyperjacking, login_baseline
+from . import escape_chain, hopping, hyperjacking, login_baseline
 from .job import Job
 
 JOBS: tuple[Job, ...] = (
     escape_chain.JOB,
+    hopping.JOB,
     hyperjacking.JOB,
     login_baseline.JOB,
 )

@@ -77,12 +77,12 @@ def _connected(edges: pl.DataFrame) -> pl.DataFrame:
 
 
 def _hops(edges: pl.DataFrame) -> Iterator[Hop]:
-    for row in edges.iter_rows(named=True):
-        place, goal = (tuple(row[f"{end}.{name}"] for name in PLACE) for end in ("from", "to"))
-        yield Hop(time=row["time"], event=row["event"], kind=row["kind"], who=row["who"], service=row["service"], through=row["through"],
-                  source=row["from.name"], target=row["to.name"], source_is_vm=row["from.is_vm"], target_is_vm=row["to.is_vm"],
-                  place=place, goal=goal, rarity=row["rarity"], relation=(row["same_host"], row["tenant_cross"], row["zone_up"]),
-                  bypass=row["guestop_bypass"], order=row["order"])
+    columns = {name: edges.get_column(name).to_list() for name in edges.columns}
+    places, goals, relations = (list(zip(*(columns[name] for name in names), strict=True)) for names in (
+        [f"from.{name}" for name in PLACE], [f"to.{name}" for name in PLACE], FLAGS))
+    plain = ("time", "event", "kind", "who", "service", "through", "from.name", "to.name", "from.is_vm", "to.is_vm")
+    return map(Hop._make, zip(*(columns[name] for name in plain), places, goals, columns["rarity"], relations, columns["guestop_bypass"],
+                              columns["order"], strict=True))
 
 
 def _relate(p: Hopping) -> Relate:
@@ -104,6 +104,6 @@ def _look_back(p: Hopping) -> timedelta:
 
 
 JOB = Job(
-    type="hopping", title="Paths from VM to VM", roles=ROLES, parameters=Hopping, fields=hopping_ends.FIELDS, located=hopping_ends.LOCATED,
-    look_back=_look_back,
+    type="vm_hopping", title="Paths from VM to VM", roles=ROLES, parameters=Hopping, fields=hopping_ends.FIELDS,
+    located=hopping_ends.LOCATED, look_back=_look_back,
     passes=(Pass(keyed=hopping_ends.keyed, judge=judge, columns=EDGES), Pass(keyed=by_day, judge=search, columns=FINDINGS)))

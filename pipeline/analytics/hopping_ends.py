@@ -60,7 +60,7 @@ def _ends(signals: pl.DataFrame) -> pl.DataFrame:
     origin = {name: pl.when(disk).then(c(f"at.{name}")).when(outward).then(own[name]).otherwise(c(f"source.{name}")) for name in PLACE}
     goal = {name: pl.when(disk).then(c(f"owner.{name}")).when(through).then(c(f"at.{name}")).when(outward).then(away[name])
             .when(c("role") != HOST_LOGIN).then(there[name]) for name in PLACE}
-    machine = pl.coalesce(host_name(c("observer.name")), "host")
+    machine = pl.coalesce(host_name(c("observer.name")), "host", "source.ip")  # a cloud has no manager with a name
     commanded = vm_name(c("process.command_line").str.extract(COMMANDED))
     folder = vm_name(c("vm.disk.path").str.extract(FOLDER))
     source = pl.coalesce(c("from.vm"), pl.when(disk).then(c("vm")).when(through).then(machine).when(outward).then(pl.coalesce("vm", "host"))

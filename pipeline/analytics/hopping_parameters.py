@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from .job import Parameters, micros
 
@@ -14,6 +14,18 @@ ROLES = (LOGIN, HOST_LOGIN, FLOW, GUEST_OPERATION, CONSOLE, DISK)
 DAY = micros(timedelta(days=1))
 MINUTE = micros(timedelta(minutes=1))
 HOUR = micros(timedelta(hours=1))
+
+
+class Weights(BaseModel):
+    """What each part of a hop adds to the score of a path."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rarity: float = Field(1.0, description="Per unit of rarity of its pair")
+    same_host: float = Field(10.0, description="A hop between two VMs of one host")
+    tenant_cross: float = Field(25.0, description="A hop to another tenant that no row of the segmentation allows")
+    zone_up: float = Field(15.0, description="A hop into a zone of higher trust")
+    guestop_bypass: float = Field(20.0, description="A guest operation or a foreign disk where no network leads")
 
 
 class Hopping(Parameters):
@@ -27,10 +39,7 @@ class Hopping(Parameters):
     span_hours: float = Field(24, gt=0, le=24, description="Longest time from the first hop of a path to its last")
     depth: int = Field(6, ge=2, description="Most hops of a path")
     open_paths: int = Field(50, ge=1, description="Most open paths that end at one machine; those with the best scores stay")
-    same_host: float = Field(10, description="Score of a hop between two VMs of one host")
-    tenant_cross: float = Field(25, description="Score of a hop to another tenant that no row of the segmentation allows")
-    zone_up: float = Field(15, description="Score of a hop into a zone of higher trust")
-    guestop_bypass: float = Field(20, description="Score of a guest operation or a foreign disk where no network leads")
+    weights: Weights = Weights()
     threshold: float = Field(12, description="A path of three VMs or more alerts from this score on: four hops never seen before, or "
                                              "two with one crossing")
     high: float = Field(25, description="From this score on the alert is high; rarity alone never gets so far")

@@ -78,11 +78,12 @@ def _what(hop: Hop, relation: Relation) -> str:
 
 def _sum(path: Path, p: Hopping) -> str:
     """What the score is made of."""
+    weights = p.weights
     counts = [sum(flags) for flags in zip(*path.relations, strict=True)] + [sum(hop.bypass for hop in path.hops)]
     parts = zip(("same host", "tenant crossed", "higher zone", "past the network"), counts,
-                (p.same_host, p.tenant_cross, p.zone_up, p.guestop_bypass), strict=True)
+                (weights.same_host, weights.tenant_cross, weights.zone_up, weights.guestop_bypass), strict=True)
     words = [f"{name} {count} x {worth:g}" for name, count, worth in parts if count]
-    return f"Score {path.score:.1f}: " + ", ".join([f"rarity {sum(hop.rarity for hop in path.hops):.1f}", *words]) + "."
+    return f"Score {path.score:.1f}: " + ", ".join([f"rarity {weights.rarity * sum(hop.rarity for hop in path.hops):.1f}", *words]) + "."
 
 
 def _vms(path: Path) -> tuple[str, ...]:

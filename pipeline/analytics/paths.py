@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from .hopping_parameters import DAY, GUEST_OPERATION, Hopping
 
@@ -22,8 +23,7 @@ Relation = tuple[bool, bool, bool]  # same_host, tenant_cross, zone_up
 Place = tuple[str | None, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Hop:
+class Hop(NamedTuple):
     """An edge. `place` and `goal`: where source and target were (values of job.PLACE); `relation`: what it crosses by itself."""
 
     time: int
@@ -41,7 +41,7 @@ class Hop:
     rarity: float
     relation: Relation
     bypass: bool
-    order: int = 0
+    order: int
 
     @property
     def day(self) -> int:
@@ -87,6 +87,7 @@ class Search:
 
     def __init__(self, p: Hopping, relate: Relate) -> None:
         self._p, self._relate = p, relate
+        self._weights = p.weights
         self._gap, self._change, self._span = p.gap, p.change, p.span
         self._open: defaultdict[object, Paths] = defaultdict(dict)
 
@@ -139,8 +140,9 @@ class Search:
 
     def _worth(self, hop: Hop, relation: Relation) -> float:
         same_host, tenant_cross, zone_up = relation
-        return (hop.rarity + self._p.same_host * same_host + self._p.tenant_cross * tenant_cross + self._p.zone_up * zone_up
-                + self._p.guestop_bypass * hop.bypass)
+        worth = self._weights
+        return (worth.rarity * hop.rarity + worth.same_host * same_host + worth.tenant_cross * tenant_cross + worth.zone_up * zone_up
+                + worth.guestop_bypass * hop.bypass)
 
     def _kept(self, hop: Hop, paths: list[Path]) -> list[Path]:
         """Opens paths that end with a hop, and the one that begins with it; renews those that are there already."""
