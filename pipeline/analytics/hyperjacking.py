@@ -57,7 +57,8 @@ def compared(rows: pl.DataFrame, p: EvidenceParameters, _: int) -> pl.DataFrame:
     parts = [facts.select(as_facts(facts))]
     parts += [_days(rows.filter(c("role") != "inventory"), "heard"), _days(lists, "seen")]
     if lists.height:
-        parts += [differences(lists, p.near, p.stale), runs(identified(lists)), claims(lists)]
+        seen = identified(lists)
+        parts += [differences(lists, seen, p.near, p.stale), runs(seen), claims(lists)]
     return pl.concat(parts)
 
 

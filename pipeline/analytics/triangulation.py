@@ -44,13 +44,12 @@ _COMPARED = (("rogue", RUNNING, REGISTERED), ("absent", RUNNING, MANAGER), ("unm
              ("hidden", MANAGER, RUNNING))
 
 
-def differences(rows: pl.DataFrame, near: timedelta, stale: timedelta) -> pl.DataFrame:
+def differences(rows: pl.DataFrame, seen: pl.DataFrame, near: timedelta, stale: timedelta) -> pl.DataFrame:
     """Facts of kinds rogue, unmanaged, ghost, hidden, appeared and vanished.
 
-    `rows`: inventory signals of whole hosts (`rule` is the source). `near`: looks so close are compared with one another; `stale`: two
-    looks of one list that are further apart are not.
+    `rows`: inventory signals of whole hosts (`rule` is the source); `seen`: what they show (`identified`). `near`: looks so close are
+    compared with one another; `stale`: two looks of one list that are further apart are not.
     """
-    seen = identified(rows)
     looks = _looks(rows)
     present = seen.join(looks, on=["host", "rule", "time"], how="left")
     found = [_missing(present, looks, kind, source, other, near) for kind, source, other in _COMPARED]
