@@ -11,7 +11,7 @@ TREE ?= ../shared/real_logs
 LINES ?= 1000000 10000000
 SOURCES ?= vmware-esxi
 
-.PHONY: help demo test check bench realcheck screenshot generate clean
+.PHONY: help demo test check bench eval realcheck screenshot generate clean
 
 help:  ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -26,7 +26,7 @@ help:  ## List these commands
 	@$(WITH_JAVA) $(BIN)/python -m hypervigil.classes
 
 demo: .venv/.installed .venv/hypervigil-classes.jsa  ## Sample logs in, alerts and build/demo-report.html out
-	@$(WITH_JAVA) $(BIN)/hypervigil run sample_logs --lake build/demo-lake --report build/demo-report.html
+	@$(WITH_JAVA) $(BIN)/hypervigil run sample_logs --context sample_logs/_context --lake build/demo-lake --report build/demo-report.html
 
 test: .venv/.installed lint .venv/hypervigil-classes.jsa  ## Everything: check, and the tests on Spark, real servers and in the browser
 	@deploy/setup.sh chromium
@@ -44,6 +44,9 @@ bench: .venv/.installed .venv/hypervigil-classes.jsa  ## Measure: results.json a
 	@$(WITH_JAVA) for lines in $(LINES); do $(BIN)/python -m tests.bench.run --lines $$lines $(foreach s,$(SOURCES),--source $(s)); done
 	@$(BIN)/python -m tests.bench.rules
 	@$(WITH_JAVA) $(BIN)/python -m tests.bench.correlate
+
+eval: .venv/.installed  ## Evaluate the jobs on 30 generated data centres: recall, precision, time to alert, what each signal is worth
+	@$(BIN)/python -m tests.scenarios.evaluate
 
 realcheck: .venv/.installed  ## Measure the parsers on the real logs in TREE (default ../shared/real_logs)
 	@$(BIN)/hypervigil realcheck $(TREE)

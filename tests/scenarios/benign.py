@@ -139,7 +139,7 @@ def vcenter_day(rng: random.Random, day: str, hosts: tuple[str, ...], count: int
         admin, vm, host, other = rng.choice(ADMINS), rng.choice(VMS), rng.choice(hosts), rng.choice(hosts)
         who = f"VSPHERE.LOCAL\\{admin}"
         service = "VSPHERE.LOCAL\\vpxd-extension-3876e603-9146-4105-90ff-075afdf17160"
-        yield rng.choice(
+        said = rng.choice(
             (
                 vcenter_event(
                     time, key, "UserLoginSessionEvent", service, f"User {service}@127.0.0.1 logged in as VMware vim-java 1.0", ""
@@ -169,6 +169,11 @@ def vcenter_day(rng: random.Random, day: str, hosts: tuple[str, ...], count: int
                 vcenter_event(time, key, "VmGuestRebootEvent", "", f"Guest OS reboot for {vm} on {host} in DC1"),
             )
         )
+        if f"User {who}@" in said[1]:  # single sign-on has let in whom vCenter opens a session for
+            mail = f"{admin}@vsphere.local"
+            text = f"User {mail}@{BASTION} logged in with response code 200"
+            yield sso(time - timedelta(seconds=1), "LoginSuccess", mail, BASTION, text)
+        yield said
 
 
 def kvm_day(rng: random.Random, day: str, host: str, count: int) -> tuple[list[Line], list[Line], list[Line]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,23 @@ import orjson
 import polars as pl
 
 from pipeline.alerts import Alert
+from pipeline.analytics.telling import alerts_of
 from pipeline.judge import hits_of, judge
 from pipeline.kernel.engine import Engine
 from pipeline.raising import from_findings, from_hits
 from pipeline.sigma.catalogue import load_catalogue
 from pipeline.sigma.load import Rule
 
+from . import memory
+from .generate import JOBS
+
 ROOT = Path(__file__).resolve().parents[2] / "sample_logs"
+CONTEXT = ROOT / "_context"
+
+
+def scenarios() -> list[str]:
+    """Names of the folders of sample_logs/ that hold logs."""
+    return sorted(path.name for path in ROOT.iterdir() if path.is_dir() and path != CONTEXT)
 
 
 def summary(alerts: Iterable[Alert]) -> list[dict[str, Any]]:
@@ -37,14 +49,33 @@ def summary(alerts: Iterable[Alert]) -> list[dict[str, Any]]:
 
 
 def without_spark(folder: Path) -> list[Alert]:
-    """The alerts of a folder through the kernel alone, correlations included."""
+    """The alerts of rules and correlations in a folder through the kernel alone."""
     catalogue = load_catalogue()
     rows, frames, newest = hits(folder, catalogue.rules)
-    behind: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        behind.setdefault(row["event_id"], []).append(row)
+    behind = _by_event(rows)
     found = judge(pl.concat(frames, how="diagonal_relaxed"), catalogue.correlations, newest) if frames else pl.DataFrame()
     return [*from_hits(rows, catalogue.alerting), *from_findings(found.to_dicts(), catalogue.alerting_correlations, behind)]
+
+
+@cache
+def of_jobs() -> dict[str, list[Alert]]:
+    """The alerts of the jobs in sample_logs/, which they see as one site: by the scenario whose logs an alert rests on."""
+    reader = memory.Reader.of(JOBS)
+    reads = {rule for job in reader.jobs for rule in job.reads}
+    rows, _, newest = hits(ROOT, (rule for rule in reader.catalogue.rules if rule.id in reads))
+    found, behind = memory.read(logs(ROOT), CONTEXT, reader), _by_event(rows)
+    alerts: dict[str, list[Alert]] = defaultdict(list)
+    for each in found.jobs:
+        said = memory.judged(found.signals[each.job.type], each, newest)
+        for alert in alerts_of(each.rule, said.to_dicts(), behind):
+            own = [line.file for line in alert.evidence if line.file and line.time and line.time >= alert.first]
+            alerts[Path(own[0]).relative_to(ROOT).parts[0]].append(alert)
+    return alerts
+
+
+def alerts(scenario: str) -> list[Alert]:
+    """All alerts of a scenario."""
+    return [*without_spark(ROOT / scenario), *of_jobs().get(scenario, [])]
 
 
 def hits(folder: Path, rules: Iterable[Rule]) -> tuple[list[dict[str, Any]], list[pl.DataFrame], int]:
@@ -54,7 +85,7 @@ def hits(folder: Path, rules: Iterable[Rule]) -> tuple[list[dict[str, Any]], lis
     found: list[dict[str, Any]] = []
     frames: list[pl.DataFrame] = []
     newest = 0
-    for path in sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.endswith((".expected.json", ".tsv"))):
+    for path in logs(folder):
         for batch in engine.process_file(str(path)):
             newest = max(newest, *batch.events.get_column("@timestamp").dt.epoch("us").to_list(), 0)
             matched = detector.detect(batch.events)
@@ -65,12 +96,25 @@ def hits(folder: Path, rules: Iterable[Rule]) -> tuple[list[dict[str, Any]], lis
     return found, frames, newest
 
 
+def logs(folder: Path) -> list[Path]:
+    """The logs below a folder."""
+    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.endswith((".expected.json", ".tsv"))
+                  and CONTEXT not in path.parents)
+
+
 def expected(scenario: str) -> list[dict[str, Any]]:
     """What stands beside the scenario."""
     return list(orjson.loads((ROOT / scenario / "alerts.expected.json").read_bytes()))
 
 
+def _by_event(rows: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    behind: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        behind.setdefault(row["event_id"], []).append(row)
+    return behind
+
+
 if __name__ == "__main__":
-    for scenario in sorted(p for p in ROOT.iterdir() if p.is_dir()):
-        text = orjson.dumps(summary(without_spark(scenario)), option=orjson.OPT_INDENT_2)
-        (scenario / "alerts.expected.json").write_bytes(text + b"\n")
+    for scenario in scenarios():
+        text = orjson.dumps(summary(alerts(scenario)), option=orjson.OPT_INDENT_2)
+        (ROOT / scenario / "alerts.expected.json").write_bytes(text + b"\n")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
-from pipeline.analytics import JOBS
 from pipeline.analytics.documents import Ready, ready
 from pipeline.analytics.inventory import ROLE, inventory_signals
 from pipeline.analytics.passes import as_signals, field_types, findings
@@ -45,13 +44,13 @@ class Reader:
     def names(self) -> Mapping[str, str]:
         return {rule.id: rule.name or rule.title for rule in self.catalogue.rules}
 
-    def hits(self, folder: Path, fields: Iterable[str], principals: Mapping[str, str]) -> pl.DataFrame:
+    def hits(self, logs: Iterable[Path], fields: Iterable[str], principals: Mapping[str, str]) -> pl.DataFrame:
         """Hits of all rules that are read: `rule_id`, `time`, `event`, `fact`, `vm`, `host`, `user` and fields in ECS."""
         wanted = {rule for job in (*self.jobs, *self.places) for rule in job.reads}
         detector = self.engine.detector(rule for rule in self.catalogue.rules if rule.id in wanted)
         types = field_types(sorted({*fields, *names.FIELDS, *moves.FIELDS} & BY_NAME.keys()))
         parts = []
-        for path in sorted(folder.iterdir()):
+        for path in logs:
             for batch in self.engine.process_file(str(path)):
                 matched = detector.detect(batch.events)
                 rows = batch.events[matched.get_column("event_index")].with_columns(matched.get_column("rule_id"))
@@ -69,13 +68,13 @@ class Found:
     looks: frozenset[int]  # times of inventories
 
 
-def read(folder: Path, reader: Reader) -> Found:
-    """Signals of all jobs from the logs and the context of a folder that generate.py wrote."""
-    context = read_context(folder / "context")
-    jobs = tuple(_located_addresses(each, folder) for each in ready(reader.jobs, context.policies, JOBS))
+def read(logs: Iterable[Path], folder: Path, reader: Reader, geoip: tuple[Path, ...] = ()) -> Found:
+    """Signals of all jobs from logs and a folder of context."""
+    context = read_context(folder)
+    jobs = tuple(ready(reader.jobs, context.policies, geoip=tuple(map(str, geoip))))
     fields = {name for each in jobs for name in each.job.fields} | {
         each.address for one in jobs for each in one.job.located if each.address}
-    hits = reader.hits(folder / "logs", fields, context.identities.principals)
+    hits = reader.hits(logs, fields, context.identities.principals)
     where = places(hits, reader, context)
     signals = {each.job.type: _signals(hits, each, reader, where, context.inventory) for each in jobs}
     return Found(jobs, signals, _names(hits, context.inventory), frozenset(context.inventory.get_column("time").unique()))
@@ -105,14 +104,6 @@ def _signals(hits: pl.DataFrame, each: Ready, reader: Reader, where: pl.DataFram
         rows = as_of(asking, where.filter(c("kind").is_in(kinds)), "?key", one.into).drop("?key")
     signals = as_signals(rows, each, reader.names)
     return pl.concat([signals, inventory_signals(inventory)], how="diagonal") if ROLE in each.job.roles else signals
-
-
-def _located_addresses(each: Ready, folder: Path) -> Ready:
-    """The job with the GeoIP file of the folder, if it reads such."""
-    if "geoip" not in type(each.parameters).model_fields:
-        return each
-    files = (str(folder / "context" / "geo.mmdb"),)
-    return replace(each, parameters=each.parameters.model_copy(update={"geoip": files}))
 
 
 def _names(hits: pl.DataFrame, inventory: pl.DataFrame) -> dict[str, frozenset[str]]:

@@ -1,4 +1,5 @@
-"""Writes sample_logs/: three attacks hidden in ordinary days, and clean/ in which nothing happens. `python -m tests.scenarios.sample_logs`.
+"""Writes sample_logs/: `python -m tests.scenarios.sample_logs`. Attacks hidden in ordinary days, one for each job too (sample_jobs.py),
+and clean/ in which nothing happens.
 
 Seeded, so a test proves that the files in the repository are what this program writes.
 """
@@ -29,6 +30,7 @@ from .lines import (
     virt_disk,
     vobd,
 )
+from .sample_jobs import JOBS, write_context
 
 HOSTS = ("esx01", "esx02", "esx03")
 FLEET = tuple(f"vdi{number:02d}" for number in range(1, 13))  # machines that only the ransomware meets
@@ -355,7 +357,8 @@ def snapshot_theft() -> Files:
     return {"cloudtrail.ndjson": cloud, "kvm01-audit.log": records, "kvm01-libvirtd.log": daemon, "kvm01-auth.log": auth}
 
 
-SCENARIOS = {"clean": clean, "ransomware": ransomware, "guest-escape": guest_escape, "snapshot-theft": snapshot_theft}
+SCENARIOS = {"clean": clean, "ransomware": ransomware, "guest-escape": guest_escape, "snapshot-theft": snapshot_theft, **JOBS}
+CONTEXT = "_context"  # what begins with _ is no log
 
 
 def text(lines: Iterable[Line]) -> str:
@@ -369,6 +372,7 @@ def write(root: Path) -> None:
         (root / name).mkdir(parents=True, exist_ok=True)
         for file, lines in make().items():
             (root / name / file).write_text(text(lines), encoding="utf-8")
+    write_context(root / CONTEXT)
 
 
 if __name__ == "__main__":

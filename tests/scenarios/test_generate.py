@@ -6,6 +6,7 @@ import ast
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from pipeline.kernel.engine import Engine
 from . import generate
 from .world import World
 
-SIZE = {"hosts": 20, "vms": 160, "days": 18}
+SIZE: dict[str, Any] = {"hosts": 20, "vms": 160, "days": 18}
 SEED = 7
 # What analytics.md names as what must stay silent (A1, A13) and what its story needs.
 NAMED = {"hardware_mce", "live_update_restart", "psod_without_precursor", "fan_out_scanner", "bastion_star", "ip_reuse"}

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.kernel.engine import Engine
+from pipeline.sigma.catalogue import load_catalogue
 
 from . import expected, sample_logs
 
 ATTACKS = ("guest-escape", "ransomware", "snapshot-theft")
+OF_JOBS = {"break-out": "escape_chain", "hijacked-host": "hyperjacking", "hopping": "vm_hopping", "forged-login": "login_baseline"}
 
 
 def test_files_are_what_the_program_writes(tmp_path: Path) -> None:
@@ -20,9 +22,13 @@ def test_files_are_what_the_program_writes(tmp_path: Path) -> None:
         assert shipped.read_text() == path.read_text(), "run python -m tests.scenarios.sample_logs"
 
 
-@pytest.mark.parametrize("scenario", [*ATTACKS, "clean"])
+def test_every_scenario_is_tested() -> None:
+    assert set(expected.scenarios()) == {*ATTACKS, *OF_JOBS, "clean"}
+
+
+@pytest.mark.parametrize("scenario", [*ATTACKS, *OF_JOBS, "clean"])
 def test_alerts_are_those_expected(scenario: str) -> None:
-    found = expected.summary(expected.without_spark(expected.ROOT / scenario))
+    found = expected.summary(expected.alerts(scenario))
     assert found == expected.expected(scenario), "run python -m tests.scenarios.expected and read the diff"
     assert bool(found) == (scenario != "clean")
 
@@ -31,6 +37,12 @@ def test_alerts_are_those_expected(scenario: str) -> None:
 def test_attacks_raise_high_alerts_of_several_kinds(scenario: str) -> None:
     rules = {row["rule"] for row in expected.expected(scenario) if row["severity"] in ("high", "critical")}
     assert len(rules) >= 3
+
+
+@pytest.mark.parametrize(("scenario", "job"), OF_JOBS.items())
+def test_each_job_finds_its_scenario(scenario: str, job: str) -> None:
+    title = next(rule.title for rule in load_catalogue().jobs if rule.type == job)
+    assert "critical" in {row["severity"] for row in expected.expected(scenario) if row["rule"] == title}
 
 
 def test_clean_days_have_enough_lines_of_all_sources() -> None:
