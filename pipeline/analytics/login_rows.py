@@ -34,8 +34,8 @@ _SYSTEMS = (("windows", "Windows"), ("android", "Android"), ("ios", "iPhone|iPad
 
 def events_of(signals: pl.DataFrame) -> pl.DataFrame:
     """One row for each record: user, realm, time, event, fact, action, host, address, machine (the VM that had the address), guest (the VM
-    that the host is, if it is one), session_id, client, method, target, and a flag for each of ROLES. The realm is the cloud account, else
-    the kind of hypervisor: where a name means one principal.
+    that the host is, if it is one), session_id, client, method, cloud (whether it is of one), target, and a flag for each of ROLES. The
+    realm is the cloud account, else the kind of hypervisor: where a name means one principal.
     """
     rows = signals.filter(c("user").is_not_null())
     flags = [(c("role") == role).any().alias(role) for role in ROLES]
@@ -45,7 +45,7 @@ def events_of(signals: pl.DataFrame) -> pl.DataFrame:
         "user", pl.coalesce("cloud.account.id", "hypervisor.type", pl.lit("unknown")).alias("realm"), "time", "event", "fact",
         c("event.action").alias("action"), "host", c("source.ip").alias("address"), c("source.vm").alias("machine"),
         c("target.vm").alias("guest"), c("session.id").alias("session_id"), client(c("user_agent.original")).alias("client"),
-        _method().alias("method"),
+        _method().alias("method"), c("cloud.account.id").is_not_null().alias("cloud"),
         pl.coalesce("aws.cloudtrail.resource_arns", "host", "cloud.account.id").alias("target"), *ROLES,
     ).sort("user", "realm", "time", "event")
 
@@ -103,7 +103,7 @@ def placed(events: pl.DataFrame, p: LoginParameters) -> pl.DataFrame:
 
     `vpn`: an address of the company's VPNs, all of which are one prefix in no place; `office`: of its other networks; `home`: in a country
     where it has such networks; `manager`: of a vCenter; `helper`: a machine whose job it is to log on to others; `calm`: the host is in a
-    maintenance window.
+    maintenance window (a record that names none: in one of all hosts; a cloud is no host).
     """
     policies = p.policies
     known = located(events.get_column("address").drop_nulls().unique().sort(), p.geoip).with_columns(_address_flags(policies))
@@ -114,7 +114,7 @@ def placed(events: pl.DataFrame, p: LoginParameters) -> pl.DataFrame:
     return joined.with_columns(
         *(c(flag).fill_null(False) for flag in ("vpn", "office", "home", "manager")),
         (c("helper").fill_null(False) | listed(_helpers(policies), c("machine"))).alias("helper"),
-        policies.in_maintenance(c("host").fill_null(""), c("time")).alias("calm"))
+        policies.in_maintenance(pl.coalesce("host", pl.when(~c("cloud")).then(pl.lit(""))), c("time")).alias("calm"))
 
 
 def home_countries(p: LoginParameters) -> list[str]:

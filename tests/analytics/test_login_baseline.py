@@ -33,7 +33,7 @@ Signal = dict[str, Any]
 
 
 def signal(when: datetime | float, *roles: str, user: str = "corp\\anna", address: str | None = BERLIN, agent: str | None = FIREFOX,
-           host: str = "vc01", **fields: Any) -> list[Signal]:
+           host: str | None = "vc01", **fields: Any) -> list[Signal]:
     """A record that plays some roles (default: login); a number is hours from the attack."""
     time = when if isinstance(when, datetime) else ATTACK + timedelta(hours=when)
     micros = (time - EPOCH) // timedelta(microseconds=1)
@@ -243,7 +243,10 @@ def test_a_missing_second_factor_counts_where_policy_demands_one() -> None:
     assert odd(alone) == {}
     assert odd(signal(0), policies=Policies(mfa=demand)) == {}
     assert odd(signal(0, "login", "single_factor", user="corp\\svc-1"), policies=Policies(mfa=demand)) == {}
-    assert odd(alone, policies=Policies(mfa=demand, maintenance=(weekly("mon"),))) == {}  # a drill
+    drill = Policies(mfa=demand, maintenance=(weekly("mon"),))
+    nameless: dict[str, Any] = {"host": None, "user": "corp\\anna"}
+    assert odd(alone, policies=drill) == odd(signal(0, "login", "single_factor", **nameless), policies=drill) == {}
+    assert odd(signal(0, "login", "single_factor", **nameless, cloud__account__id="123456789012"), policies=drill) != {}  # no host
 
 
 def use(when: float, address: str, **fields: Any) -> list[Signal]:
