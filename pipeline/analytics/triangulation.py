@@ -12,7 +12,8 @@ a look: the rows of one source, host and time. Of looks that lie near one anothe
   that no event tells of is an unlogged change. CVE-2026-41709 lets an administrator of a host act without being logged.
 
 A host that was not looked at says nothing: no list, no difference. A row without a VM says that a host was looked at and has none.
-Rows of one VM are told by uuid, where any list of the host gives the VM one (so a renamed VM is no change), else by name, else by MAC.
+Rows of one VM are told by uuid, where any list of the host gives the VM one (so a renamed VM is no change), else by name, else by MAC. Of
+two lists one may have another kind of uuid (BIOS, instance): what has the same name there is not missing, unless it has the name twice.
 
 All steps are sorts, as-of joins and anti-joins over whole frames: O(n log n) in the rows, none of them a cross join.
 Source: ../shared/design/analytics.md, A3.
@@ -69,8 +70,8 @@ def as_facts(frame: pl.DataFrame) -> list[pl.Expr]:
 def identified(rows: pl.DataFrame) -> pl.DataFrame:
     """What was seen on each host: host, vm, uuid, mac, `ident`, source (`rule`), state and time; a machine once per look."""
     named = rows.select(
-        "host", "rule", "time", "vm", c("vm.state").alias("state"),
-        c("vm.uuid").str.to_lowercase().alias("uuid"), c("vm.network.mac").str.to_lowercase().alias("mac"))
+        "host", "rule", "time", "vm", c("vm.state").alias("state"), uuid_of("vm.uuid").alias("uuid"),
+        c("vm.network.mac").str.to_lowercase().alias("mac"))
     named = named.with_columns(pl.when(~c("uuid").str.contains(NO_UUID)).then("uuid"))
     by_mac = named.filter(c("vm").is_not_null() & c("mac").is_not_null()).unique(["host", "mac"], keep="first", maintain_order=True)
     named = named.join(by_mac.select("host", "mac", c("vm").alias("_vm")), on=["host", "mac"], how="left")
@@ -81,6 +82,13 @@ def identified(rows: pl.DataFrame) -> pl.DataFrame:
     named = named.with_columns(pl.coalesce("uuid", "vm", pl.when(c("mac").str.contains(VM_MAC)).then("mac")).alias("ident"))
     return named.drop("_vm", "_uuid").filter(c("ident").is_not_null()).unique(["host", "rule", "time", "ident"], keep="first",
                                                                                maintain_order=True)
+
+
+def uuid_of(column: str) -> pl.Expr:
+    """A uuid in one spelling; esxcli writes blanks between its bytes."""
+    text = c(column).str.to_lowercase()
+    digits = text.str.replace_all("[^0-9a-f]", "")
+    return pl.when(digits.str.len_chars() == 32).then(digits).otherwise(text)
 
 
 def _looks(rows: pl.DataFrame) -> pl.DataFrame:
@@ -103,9 +111,12 @@ def _pairs(looks: pl.DataFrame, source: str, other: str, near: timedelta) -> pl.
 def _missing(present: pl.DataFrame, looks: pl.DataFrame, kind: str, source: str, other: str, near: timedelta) -> pl.DataFrame:
     """What a look of `source` has and the nearest look of `other` has not."""
     mine = present.filter((c("rule") == source) & (c("state").str.contains(ON) if kind == "hidden" else True))
-    theirs = present.filter(c("rule") == other).select("host", "ident", c("time").alias("other_at"))
+    theirs = present.filter(c("rule") == other).select("host", "ident", "vm", c("time").alias("other_at"))
     both = mine.rename({"time": "at"}).join(_pairs(looks, source, other, near), on=["host", "at"])
-    return _interval(both.join(theirs, on=["host", "ident", "other_at"], how="anti"), kind)
+    once = (pl.len() == 1).over("host", "at", "vm").alias("_once")  # two under one name: the name does not tell which of them is there
+    missing = both.with_columns(once).join(theirs, on=["host", "ident", "other_at"], how="anti")
+    nameless = missing.filter("_once").join(theirs, on=["host", "vm", "other_at"], how="anti")
+    return _interval(pl.concat([nameless, missing.filter(~c("_once"))]), kind)
 
 
 def _changed(present: pl.DataFrame, looks: pl.DataFrame, kind: str, step: int, stale: timedelta) -> pl.DataFrame:

@@ -17,7 +17,7 @@ from datetime import timedelta
 
 import polars as pl
 
-from .triangulation import FACTS, NO_UUID, RUNNING, as_facts
+from .triangulation import FACTS, NO_UUID, RUNNING, as_facts, uuid_of
 
 c = pl.col
 DIFFERENCES = ("rogue", "unmanaged", "ghost", "hidden", "appeared", "vanished")
@@ -43,7 +43,7 @@ def runs(seen: pl.DataFrame) -> pl.DataFrame:
 
 def claims(rows: pl.DataFrame) -> pl.DataFrame:
     """The hardware uuid that each host has (inventory signals), as facts."""
-    named = rows.select("host", "time", c("host.id").str.to_lowercase().alias("uuid"))
+    named = rows.select("host", "time", uuid_of("host.id").alias("uuid"))
     named = named.filter(c("uuid").is_not_null() & ~c("uuid").str.contains(NO_UUID)).unique().with_columns(
         pl.lit(CLAIMS).alias("kind"), since=c("time"))
     return named.select(as_facts(named))

@@ -194,6 +194,17 @@ class TestTriangulation:
     def test_names_differ_and_the_uuid_is_the_same(self) -> None:
         assert judge(listed(0, "registered", "web01=4217-aa"), listed(0, "running", "WEB01 (old)=4217-AA")) == []
 
+    def test_the_spelling_of_a_uuid_does_not_matter(self) -> None:
+        spelt = "564d1122-3344-5566-7788-99aabbccddee", "56 4D 11 22 33 44 55 66-77 88 99 aa bb cc dd ee"
+        assert judge(listed(0, "registered", f"old={spelt[0]}"), listed(0, "running", f"new={spelt[1]}")) == []
+
+    def test_another_kind_of_uuid_is_not_another_machine(self) -> None:
+        assert judge(listed(0, "registered", "web01=u1"), listed(0, "running", "web01=u9")) == []
+
+    def test_a_machine_under_the_name_of_another_is_rogue(self) -> None:
+        found = one(listed(0, "registered", "web01=u1"), listed(0, "running", "web01=u1", "web01=u9"))
+        assert found["detail"]["set_diff"]["rogue"] == ["web01"]
+
     def test_differences_younger_than_the_grace_are_not_judged_yet(self) -> None:
         rows = [*listed(0, "registered", "web01"), *listed(0, "running", "kali")]
         assert (judge(rows, horizon=0.9), len(judge(rows, horizon=1))) == ([], 1)
