@@ -34,7 +34,7 @@ from .job import FINDINGS, Job, Pass
 from .paths import Hop, Place, Relate, Relation, Search, found, joined
 
 c = pl.col
-FLAGS = ("same_host", "tenant_cross", "zone_up")
+FLAGS = ("same_host", "tenant_cross", "segment_cross", "zone_up")
 
 
 def by_day(edges: pl.DataFrame, p: Hopping) -> pl.DataFrame:
@@ -55,6 +55,8 @@ def search(edges: pl.DataFrame, p: Hopping, horizon: int) -> pl.DataFrame:
 
 def _of_day(day: int, block: pl.DataFrame, p: Hopping, relate: Relate) -> Iterator[dict[str, Any]]:
     """Findings of one day: of paths that begin on it, and of single crossings on it."""
+    if not block.select((c("time") // DAY == day).any()).item():
+        return
     ordered = block.sort("time", "event", "from.name", "to.name").with_row_index("order")
     paths = found(list(_hops(_connected(ordered))), p, relate)
     earlier = {hop.order for path in paths if path.hops[0].day < day for hop in path.hops}
@@ -92,8 +94,8 @@ def _relate(p: Hopping) -> Relate:
         row = {f"{end}.{name}": value for end, values in (("from", place), ("to", goal))
                for name, value in zip(PLACE, values, strict=True)}
         ends = pl.DataFrame([row], schema=dict.fromkeys(row, pl.String)).with_columns(pl.lit(None, pl.Int64).alias("port"))
-        same_host, tenant_cross, zone_up = ends.select(crossings("from", "to", p)).select(FLAGS).row(0)
-        return bool(same_host), bool(tenant_cross), bool(zone_up)
+        same_host, tenant_cross, segment_cross, zone_up = ends.select(crossings("from", "to", p)).select(FLAGS).row(0)
+        return bool(same_host), bool(tenant_cross), bool(segment_cross), bool(zone_up)
 
     return lambda place, hop: between(place, hop.goal)
 

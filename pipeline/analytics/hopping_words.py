@@ -48,7 +48,7 @@ def _finding(key: str, hops: Sequence[Hop], severity: str, main: Path, also: Seq
              for hop, relation in zip(main.hops, main.relations, strict=True))
     detail = {"path.vms": _vms(main), "path.machines": main.machines, "path.hosts": _distinct(hop.goal[HOST] for hop in main.hops),
               "path.hop_count": len(main.hops), "path.users": _distinct(hop.who for hop in main.hops), "path.tenants": _tenants(main),
-              "same_host_hops": sum(same for same, _, _ in main.relations), "also": also[:MAX_NAMES]}
+              "same_host_hops": sum(same for same, *_ in main.relations), "also": also[:MAX_NAMES]}
     return {"key": key, "first": min(hop.time for hop in hops), "last": max(hop.time for hop in hops), "severity": severity,
             "score": round(min(main.score, 100.0), 1), "events": events[:MAX_EVENTS], "count": len(events), "steps": steps_json(steps),
             "detail": json.dumps(detail, ensure_ascii=False), "explanation": told}
@@ -70,16 +70,17 @@ def _sentences(path: Path) -> Iterator[str]:
 
 
 def _what(hop: Hop, relation: Relation) -> str:
-    same_host, tenant_cross, zone_up = relation
-    crossed = ("another tenant" if tenant_cross else "", "a zone of higher trust" if zone_up else "",
-               "on the same host" if same_host else "", "past the network" if hop.bypass else "")
+    same_host, tenant_cross, segment_cross, zone_up = relation
+    crossed = ("another tenant" if tenant_cross else "another segment" if segment_cross else "",
+               "a zone of higher trust" if zone_up else "", "on the same host" if same_host else "", "past the network" if hop.bypass else "")
     return ", ".join([DONE[hop.kind], *filter(None, crossed)])
 
 
 def _sum(path: Path, p: Hopping) -> str:
     """What the score is made of."""
     weights = p.weights
-    counts = [sum(flags) for flags in zip(*path.relations, strict=True)] + [sum(hop.bypass for hop in path.hops)]
+    same_host, tenant_cross, _, zone_up = (sum(flags) for flags in zip(*path.relations, strict=True))
+    counts = (same_host, tenant_cross, zone_up, sum(hop.bypass for hop in path.hops))
     parts = zip(("same host", "tenant crossed", "higher zone", "past the network"), counts,
                 (weights.same_host, weights.tenant_cross, weights.zone_up, weights.guestop_bypass), strict=True)
     words = [f"{name} {count} x {worth:g}" for name, count, worth in parts if count]

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from .hopping_parameters import DAY, GUEST_OPERATION, Hopping
 
-Relation = tuple[bool, bool, bool]  # same_host, tenant_cross, zone_up
+Relation = tuple[bool, bool, bool, bool]  # same_host, tenant_cross, segment_cross, zone_up
 Place = tuple[str | None, ...]
 
 
@@ -139,7 +139,7 @@ class Search:
                     (-round(score, 6), -len(hops), (*path.rank[2], hop.order)))
 
     def _worth(self, hop: Hop, relation: Relation) -> float:
-        same_host, tenant_cross, zone_up = relation
+        same_host, tenant_cross, _, zone_up = relation
         worth = self._weights
         return (worth.rarity * hop.rarity + worth.same_host * same_host + worth.tenant_cross * tenant_cross + worth.zone_up * zone_up
                 + worth.guestop_bypass * hop.bypass)
@@ -156,7 +156,7 @@ class Search:
 
     def _renewed(self, path: Path) -> Path:
         known = self._open[path.hops[-1].target].get(path.identity)
-        if known is None:
+        if known is None or path.last - known.last > self._gap:
             return path
         known.last, known.root = path.last, max(known.root, path.root)
         return known
