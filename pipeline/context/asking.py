@@ -75,7 +75,8 @@ def separation(intervals: pl.DataFrame, one: str, other: str, since: datetime, u
     there = clipped.filter(c("state").is_null() | (c("state") == "running"))
     both = there.filter(c("tenant").is_in([one, other]))
     known = vms.select(c("valid_from").min()).item()
-    before = [{"vm": None, "tenant": None, "reason": SILENT, "since": shown(start), "until": shown(min(end, known or end))}]
+    heard = end if known is None else min(end, known)
+    before = [{"vm": None, "tenant": None, "reason": SILENT, "since": shown(start), "until": shown(heard)}]
     unknown = (before if known is None or known > start else []) + _unknown(both)
     nobody = there.filter(c("tenant").is_null()).select(c("vm").n_unique()).item()
     return Separation(_shared(both, one, other), unknown, int(nobody))

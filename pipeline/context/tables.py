@@ -29,6 +29,7 @@ from .placement import absences, placement
 from .tenants import TenantRow, assigned
 
 BUCKETS = 64
+FEW = 100_000  # hits (or listed rows) that the driver folds itself: starting tasks would take longer
 VERSION = 1  # of the fold: one more when it makes something else of the same moves
 _DDL = {pl.String: "STRING", pl.Int64: "BIGINT"}
 _ARROW = {pl.String: pa.string(), pl.Int64: pa.int64()}
@@ -36,6 +37,7 @@ _ARROW = {pl.String: pa.string(), pl.Int64: pa.int64()}
 _HELD = {f"held_{name}": dtype for name, dtype in addresses.HELD.items()}
 _BOTH: Columns = {**MOVES, **_HELD}
 _ADDED: Columns = {"add": pl.String}
+_TOUCHED: Columns = {"bucket": pl.String, "address": pl.String}
 _FACT = {f"fact_{name}": dtype for name, dtype in ADDRESS_FACTS.items()}
 _SAID: Columns = {**MOVES, **_FACT}
 Work = Callable[[pl.DataFrame], pl.DataFrame]
@@ -65,21 +67,19 @@ def refresh(house: Lake, roles: Mapping[str, tuple[str, ...]], context: Context,
     """
     basis = _basis(roles, context)
     anew = house.is_new("placement") or house.read("placement").where(F.col("basis") != basis).limit(1).count() > 0
-    if (house.is_new("hits") and context.inventory.is_empty() and context.addresses.is_empty()) or (not anew and not days):
+    listed = _listed(context)
+    if (house.is_new("hits") and listed.is_empty()) or (not anew and not days):
         return False
-    said = _said(house, roles, context).persist()
-    try:
-        buckets = None if anew else _touched(said, _of_hits(house, roles, days))
-        if buckets == set():
-            return False
-        adds = _written(house, said, context, _Target(worker_url(house.path("placement")), f"{run}-placement", basis), buckets)
-    finally:
-        said.unpersist()
-    every = [f"{number:02d}" for number in range(BUCKETS)]
-    gone = every if buckets is None else sorted(buckets)
-    if adds or not house.is_new("placement"):
-        house.commit(Batch(f"{run}-placement", {"placement": adds}, {"placement": gone}))
-    return bool(adds)
+    hits = _hits(house, roles)
+    few = _few(hits) if listed.height <= FEW else None
+    target = _Target(worker_url(house.path("placement")), f"{run}-placement", basis, *moves.covered(context.inventory), context.tenants)
+    told = _Told(None if anew else frozenset(days), _say(roles), listed, target)
+    adds, buckets = told.of_many(hits) if few is None else told.of_few(few)
+    gone = [f"{number:02d}" for number in range(BUCKETS)] if buckets is None else sorted(buckets)
+    if not gone or (not adds and house.is_new("placement")):
+        return False
+    house.commit(Batch(f"{run}-placement", {"placement": adds}, {"placement": gone}))
+    return True
 
 
 def bucket(vm: pl.Expr) -> pl.Expr:
@@ -102,24 +102,23 @@ def _basis(roles: Mapping[str, tuple[str, ...]], context: Context) -> str:
 # --- what is said of VMs and addresses ------------------------------------------------------------------------------------------
 
 
-def _said(house: Lake, roles: Mapping[str, tuple[str, ...]], context: Context) -> DataFrame:
-    """Moves, and facts about addresses, of hits and of the user's lists: columns of _SAID, a row has one or the other."""
-    told = _together(pl.concat([moves.inventory_moves(context.inventory)]),
-                     pl.concat([moves.inventory_facts(context.inventory), context.addresses]))
-    rows = _of_hits(house, roles, None)
-    if told.height:
-        rows = rows.unionByName(house.spark.createDataFrame(_arrow(told, _SAID), _ddl(_SAID)))
-    return rows
-
-
-def _of_hits(house: Lake, roles: Mapping[str, tuple[str, ...]], days: set[date] | None) -> DataFrame:
-    wanted = F.col("rule_id").isin(*roles) & F.col("@timestamp").isNotNull()
-    if days is not None:
-        wanted &= F.col("date").isin([*days])
+def _hits(house: Lake, roles: Mapping[str, tuple[str, ...]]) -> DataFrame:
+    """All hits of placement rules, flat, with colons for dots."""
     fields = sorted(({*names.FIELDS, *moves.FIELDS}) & BY_NAME.keys())
-    rows = house.read("hits").where(wanted).select(
-        "rule_id", F.unix_micros("@timestamp").alias("time"), _leaf("event.id").alias("event"),
+    return house.read("hits").where(F.col("rule_id").isin(*roles) & F.col("@timestamp").isNotNull()).select(
+        "rule_id", "date", F.unix_micros("@timestamp").alias("time"), _leaf("event.id").alias("event"),
         *(_flat(name).alias(name.replace(".", ":")) for name in fields))
+
+
+def _few(hits: DataFrame) -> pl.DataFrame | None:
+    """The hits on the driver, unless they are many."""
+    rows = pl.from_arrow(hits.limit(FEW + 1).toArrow())
+    assert isinstance(rows, pl.DataFrame)
+    return rows if rows.height <= FEW else None
+
+
+def _say(roles: Mapping[str, tuple[str, ...]]) -> Work:
+    """Hits to moves and facts about addresses: columns of _SAID, a row has one or the other."""
     pairs = pl.DataFrame([(rule, role) for rule, played in roles.items() for role in played], ["rule_id", "role"], orient="row")
 
     def say(frame: pl.DataFrame) -> pl.DataFrame:
@@ -127,7 +126,13 @@ def _of_hits(house: Lake, roles: Mapping[str, tuple[str, ...]], days: set[date] 
         hits = hits.with_columns(pl.col("rule_id").alias("rule"))
         return _together(moves.moves(hits), moves.address_facts(hits))
 
-    return _mapped(rows, say, _SAID, whole=False)
+    return say
+
+
+def _listed(context: Context) -> pl.DataFrame:
+    """What the user's lists say."""
+    facts = pl.concat([moves.inventory_facts(context.inventory), context.addresses])
+    return _together(moves.inventory_moves(context.inventory), facts)
 
 
 def _together(moved: pl.DataFrame, facts: pl.DataFrame) -> pl.DataFrame:
@@ -135,49 +140,114 @@ def _together(moved: pl.DataFrame, facts: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([moved, renamed], how="diagonal").select(_SAID.keys())
 
 
-def _touched(said: DataFrame, new: DataFrame) -> set[str]:
-    """The buckets of VMs of which something new is said, and of all that had one of the addresses of which something new is said."""
-    of_vm = _mapped(new, lambda rows: rows.select(
-        bucket(pl.coalesce("vm", "fact_vm")).alias("bucket"), pl.col("fact_address").alias("address")).unique(),
-        {"bucket": pl.String, "address": pl.String}, whole=False)
-    found = of_vm.distinct().collect()
-    addresses_of = {row["address"] for row in found if row["address"]}
-    buckets = {row["bucket"] for row in found}
-    if addresses_of and len(buckets) < BUCKETS:
-        wanted = said.where(F.col("fact_address").isNotNull())
-
-        def sharing(rows: pl.DataFrame) -> pl.DataFrame:
-            return rows.filter(pl.col("fact_address").is_in(list(addresses_of))).select(bucket(pl.col("fact_vm")).alias("bucket")).unique()
-
-        buckets |= {row["bucket"] for row in _mapped(wanted, sharing, {"bucket": pl.String}, whole=False).distinct().collect()}
-    return buckets
-
-
 # --- the fold -------------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class _Target:
-    """Where a task writes: the table's folder, the run's name for its files, and what the rows are made by."""
+    """Where a task writes: the table's folder, the run's name for its files, what the rows are made by; complete inventories and the hosts
+    that they list (moves.covered), and rules for tenants.
+    """
 
     folder: str
     run: str
     basis: str
+    lists: pl.DataFrame
+    hosts: pl.DataFrame
+    tenants: tuple[TenantRow, ...]
 
-
-def _written(house: Lake, said: DataFrame, context: Context, target: _Target, buckets: set[str] | None) -> list[Add]:
-    """Files of the buckets, as `add` actions (all buckets: None)."""
-    both = _moves_of(said, buckets).unionByName(_held(said, buckets))
-    lists, hosts = moves.covered(context.inventory)
-    tenants = context.tenants
-
-    def write(rows: pl.DataFrame) -> pl.DataFrame:
+    def write(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Moves and intervals of addresses (columns of _BOTH, `bucket`) folded, a file for each bucket: `add` actions as JSON."""
         each = rows.partition_by("bucket", as_dict=True).items()
-        done = [_file(fold(part.drop("bucket"), lists, hosts, tenants), str(number), target) for (number,), part in each]
+        done = [self._file(fold(part.drop("bucket"), self.lists, self.hosts, self.tenants), str(number)) for (number,), part in each]
         return pl.DataFrame({"add": [json.dumps(add) for add in done if add]}, schema=dict(_ADDED))
 
-    spread = both.repartition(BUCKETS, "bucket")
-    return [json.loads(row["add"]) for row in _mapped(spread, write, _ADDED, whole=True).collect()]
+    def _file(self, rows: pl.DataFrame, number: str) -> Add | None:
+        if not rows.height:
+            return None
+        full = rows.sort("kind", "key", "valid_from", "vm").with_columns(
+            pl.lit(number).alias("bucket"), pl.lit(self.basis).alias("basis"))
+        return write_parquet(self.folder, full, None, self.run, TABLES["placement"].statistics)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What hits and lists say: `days` that got hits (None: everything is folded anew), how hits are read, and the user's lists."""
+
+    days: frozenset[date] | None
+    say: Work
+    listed: pl.DataFrame
+    target: _Target
+
+    def of_few(self, hits: pl.DataFrame) -> tuple[list[Add], set[str] | None]:
+        """Files written here, and the buckets that they replace (None: all). Starting tasks would take longer."""
+        told = pl.concat([self.say(hits), self.listed])
+        buckets: set[str] | None = None
+        if self.days is not None:
+            new = touched(self.say(hits.filter(pl.col("date").is_in(list(self.days)))))
+            shared = sharing(told, new.get_column("address").drop_nulls().to_list())
+            buckets = {*new.get_column("bucket").drop_nulls(), *shared.get_column("bucket")}
+        both = pl.concat([moves_in(told, buckets), held_in(told, buckets)])
+        return [json.loads(add) for add in self.target.write(both).get_column("add")], buckets
+
+    def of_many(self, hits: DataFrame) -> tuple[list[Add], set[str] | None]:
+        """The same by tasks of Spark."""
+        told = self.spread(hits).persist()
+        try:
+            buckets = None if self.days is None else self._touched(told, hits)
+            rows = to_fold(told, buckets).repartition(BUCKETS, "bucket")
+            return [json.loads(row["add"]) for row in _mapped(rows, self.target.write, _ADDED, whole=True).collect()], buckets
+        finally:
+            told.unpersist()
+
+    def spread(self, hits: DataFrame) -> DataFrame:
+        """All that is said, as rows of Spark."""
+        rows = _mapped(hits, self.say, _SAID, whole=False)
+        if self.listed.is_empty():
+            return rows
+        return rows.unionByName(hits.sparkSession.createDataFrame(_arrow(self.listed, _SAID), _ddl(_SAID)))
+
+    def _touched(self, told: DataFrame, hits: DataFrame) -> set[str]:
+        assert self.days is not None
+        new = _mapped(hits.where(F.col("date").isin([*self.days])), lambda rows: touched(self.say(rows)), _TOUCHED, whole=False)
+        found = new.distinct().collect()
+        buckets, known = {row["bucket"] for row in found if row["bucket"]}, [row["address"] for row in found if row["address"]]
+        if known and len(buckets) < BUCKETS:
+            facts = told.where(F.col("fact_address").isNotNull())
+            shared = _mapped(facts, lambda rows: sharing(rows, known), {"bucket": pl.String}, whole=False)
+            buckets |= {row["bucket"] for row in shared.distinct().collect()}
+        return buckets
+
+
+def touched(told: pl.DataFrame) -> pl.DataFrame:
+    """The buckets of VMs of which something is said, and the addresses."""
+    return told.select(bucket(pl.coalesce("vm", "fact_vm")).alias("bucket"), pl.col("fact_address").alias("address")).unique()
+
+
+def sharing(told: pl.DataFrame, known: list[str]) -> pl.DataFrame:
+    """The buckets of all VMs that ever had one of some addresses."""
+    return told.filter(pl.col("fact_address").is_in(known)).select(bucket(pl.col("fact_vm")).alias("bucket")).unique()
+
+
+def to_fold(told: DataFrame, buckets: set[str] | None) -> DataFrame:
+    """Moves, and intervals of addresses, of the VMs in some buckets (None: all): columns of _BOTH and `bucket`. All facts about an address
+    meet in one task.
+    """
+    both: Columns = {**_BOTH, "bucket": pl.String}
+    facts = told.where(F.col("fact_address").isNotNull()).repartition("fact_address")
+    moved = _mapped(told.where(F.col("vm").isNotNull()), lambda rows: moves_in(rows, buckets), both, whole=False)
+    return moved.unionByName(_mapped(facts, lambda rows: held_in(rows, buckets), both, whole=True))
+
+
+def moves_in(told: pl.DataFrame, buckets: set[str] | None) -> pl.DataFrame:
+    """The moves of VMs in some buckets."""
+    return _in_buckets(told.filter(pl.col("vm").is_not_null()).select(MOVES.keys()), "vm", buckets)
+
+
+def held_in(told: pl.DataFrame, buckets: set[str] | None) -> pl.DataFrame:
+    """Which VMs in some buckets had which address, from all facts about those addresses."""
+    facts = told.filter(pl.col("fact_address").is_not_null()).select(pl.col(f"fact_{name}").alias(name) for name in ADDRESS_FACTS)
+    return _in_buckets(addresses.held(facts).rename({name: f"held_{name}" for name in addresses.HELD}), "held_vm", buckets)
 
 
 def fold(rows: pl.DataFrame, lists: pl.DataFrame, hosts: pl.DataFrame, tenants: tuple[TenantRow, ...]) -> pl.DataFrame:
@@ -186,31 +256,6 @@ def fold(rows: pl.DataFrame, lists: pl.DataFrame, hosts: pl.DataFrame, tenants: 
     held = rows.filter(pl.col("held_address").is_not_null()).select(pl.col(f"held_{name}").alias(name) for name in addresses.HELD)
     vms = assigned(placement(pl.concat([moved, absences(moved, lists, hosts)])), tenants)
     return pl.concat([vms, addresses.located(held, vms)])
-
-
-def _file(rows: pl.DataFrame, number: str, target: _Target) -> Add | None:
-    if not rows.height:
-        return None
-    full = rows.sort("kind", "key", "valid_from", "vm").with_columns(pl.lit(number).alias("bucket"), pl.lit(target.basis).alias("basis"))
-    return write_parquet(target.folder, full, None, target.run, TABLES["placement"].statistics)
-
-
-def _moves_of(said: DataFrame, buckets: set[str] | None) -> DataFrame:
-    def work(rows: pl.DataFrame) -> pl.DataFrame:
-        return _in_buckets(rows.filter(pl.col("vm").is_not_null()).select(MOVES.keys()), "vm", buckets)
-
-    return _mapped(said.where(F.col("vm").isNotNull()), work, {**_BOTH, "bucket": pl.String}, whole=False)
-
-
-def _held(said: DataFrame, buckets: set[str] | None) -> DataFrame:
-    """Who had which address: one shuffle by address, which all facts about it must meet."""
-    def work(rows: pl.DataFrame) -> pl.DataFrame:
-        facts = rows.select(pl.col(f"fact_{name}").alias(name) for name in ADDRESS_FACTS)
-        held = addresses.held(facts).rename({name: f"held_{name}" for name in addresses.HELD})
-        return _in_buckets(held, "held_vm", buckets)
-
-    facts = said.where(F.col("fact_address").isNotNull()).repartition("fact_address")
-    return _mapped(facts, work, {**_BOTH, "bucket": pl.String}, whole=True)
 
 
 def _in_buckets(rows: pl.DataFrame, vm: str, buckets: set[str] | None) -> pl.DataFrame:

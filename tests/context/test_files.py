@@ -66,7 +66,8 @@ def test_two_hosts_that_run_one_machine_are_evidence_not_an_error(tmp_path: Path
 
 def test_several_inventories_are_one(tmp_path: Path) -> None:
     for day in (1, 2):
-        (tmp_path / f"inventory-{day}.csv").write_text(f"time,vm,host,source\n2026-03-0{day}T00:00:00Z,web01,esx01,vc01\n", encoding="utf-8")
+        row = f"2026-03-0{day}T00:00:00Z,web01,esx01,vc01"
+        (tmp_path / f"inventory-{day}.csv").write_text(f"time,vm,host,source\n{row}\n", encoding="utf-8")
     assert read_context(tmp_path).inventory.get_column("row").to_list() == ["inventory-1.csv:2", "inventory-2.csv:2"]
 
 
