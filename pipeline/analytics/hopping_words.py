@@ -72,7 +72,8 @@ def _sentences(path: Path) -> Iterator[str]:
 def _what(hop: Hop, relation: Relation) -> str:
     same_host, tenant_cross, segment_cross, zone_up = relation
     crossed = ("another tenant" if tenant_cross else "another segment" if segment_cross else "",
-               "a zone of higher trust" if zone_up else "", "on the same host" if same_host else "", "past the network" if hop.bypass else "")
+               "a zone of higher trust" if zone_up else "", "on the same host" if same_host else "",
+               "past the network" if hop.bypass else "")
     return ", ".join([DONE[hop.kind], *filter(None, crossed)])
 
 
