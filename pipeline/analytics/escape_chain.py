@@ -9,9 +9,10 @@ Stages, by role of the document detections/vm-escape/escape_chain.yml:
 Other roles explain: `hardware` and `planned` (updates) make a fault near them doubtful, `moved` says where a guest went, `version` tells
 the build. A doubtful fault is no stage unless a host_effect follows it.
 
-Link: the host of the guest as of the precursor's time (or where the guest went within a day), else the host that the record names; a fault
-that names a guest is led to by precursors of that guest only. Windows: 24 h from precursor to fault, faults within 10 min are one, 1 h to
-the effect, 24 h to the touch. A break-out that works crashes nothing, so an effect may also follow a precursor, within 1 h.
+Link: the host of the guest as of the precursor's time, where the guest went within a day, and the host that the record names (mostly the
+same: placement may be stale, and a manager's record names itself); a fault that names a guest is led to by its own precursors only.
+Windows: 24 h from precursor to fault, faults within 10 min are one, 1 h to the effect, 24 h to the touch. A break-out that works crashes
+nothing, so an effect may also follow a precursor, within 1 h.
 
 Not new here is who did the same from the same address on any host more than a day before (habits are older than any chain), comes from a
 bastion of the policy, or works in a maintenance window; a guest that made the same denied call more than a day before has the habit too.

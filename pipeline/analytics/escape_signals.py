@@ -84,7 +84,7 @@ def _lean(rows: pl.DataFrame, parameters: EscapeParameters) -> pl.DataFrame:
     """Signals as WEIGHED has them, with their `key`; known is only what the policy knows."""
     lean = rows.select(
         "key", "role", "rule", "time", c("time").alias("happened"), "event", "fact", "vm", _place().alias("host"),
-        _place().alias("origin"), "user",
+        _place().alias("origin"), c("host").alias("named"), "user",
         c("source.ip").alias("address"), c("source.vm").alias("guest"), _detail().str.slice(0, MAX_DETAIL).alias("detail"),
         _told().alias("told"))
     return lean.with_columns(_expected(parameters).alias("known"))
@@ -122,10 +122,12 @@ def weighed(rows: pl.DataFrame, parameters: EscapeParameters, horizon: int) -> p
     earlier = _seen_before(rows, parameters)
     person = c("role").is_in(OF_PERSON) & c("user").is_not_null()
     rows = rows.with_columns(c("known") | (pl.Series(earlier) & ((c("role") == "precursor") | person)))
-    precursors = rows.filter((c("role") == "precursor") & ~c("known"))
+    placed = rows.filter((c("role") == "precursor") & ~c("known"))
+    named = placed.filter(c("named") != c("host")).with_columns(c("named").alias("host"), c("named").alias("origin"))
+    precursors = pl.concat([placed, named])  # where records disagree, both hosts are asked
     others = rows.filter(~c("role").is_in(OF_GUEST))
     return pl.concat([each.select(c(name).cast(dtype) for name, dtype in WEIGHED.items())
-                      for each in (others, precursors, _moved(precursors, rows.filter(c("role") == "moved"), parameters))])
+                      for each in (others, precursors, _moved(placed, rows.filter(c("role") == "moved"), parameters))])
 
 
 def _seen_before(rows: pl.DataFrame, parameters: EscapeParameters) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

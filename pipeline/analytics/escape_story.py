@@ -99,7 +99,7 @@ def _toucher(row: Row) -> str:
     origin = f", from {row['address']}" if row["address"] else ""
     if row["guest"]:
         origin += f", the address of guest {row['guest']}"
-    return f"guest {row['vm']} touched by {who}{origin}" if row["role"] == "second_vm" else f"{who} at the host{origin}"
+    return f"guest {row['vm'] or '(unnamed)'} touched by {who}{origin}" if row["role"] == "second_vm" else f"{who} at the host{origin}"
 
 
 def _explanation(rows: Sequence[Row], counts: Mapping[str, int], build: str | None) -> str:
@@ -114,7 +114,8 @@ def _explanation(rows: Sequence[Row], counts: Mapping[str, int], build: str | No
         before = row["happened"]
     open_to = candidates(build) if build else ()
     if build and open_to:
-        sentences.append(f"The host said that it runs {words(build)}, which is open to {', '.join(open_to)} unless its vendor mended it")
+        unless = " unless its distribution mended it" if build.startswith("qemu") else ""
+        sentences.append(f"The host said that it runs {words(build)}, which is open to {', '.join(open_to)}{unless}")
     return ". ".join(sentences) + "."
 
 

@@ -133,12 +133,14 @@ def test_a_fault_that_names_a_guest_is_led_to_by_that_guest_only() -> None:
     assert one(HYPERCALL, anonymous, at(11, "fault", "kvm_vm_failed", vm="mail01"))["detail"]["signals"]["fault"] == 1, "another fault"
 
 
-def test_the_placement_of_the_guest_goes_before_the_host_that_the_record_names() -> None:
+def test_a_precursor_counts_where_the_guest_is_placed_and_where_its_record_was_written() -> None:
     elsewhere = at(-60, "precursor", host="vc01", vm="web01", at_host="esx01")
     assert one(elsewhere, CORE)["key"] == "esx01"
     assert one(at(-60, "precursor", host=None, vm="web01", at_host="esx01"), CORE)["key"] == "esx01"
     assert one(at(-60, "precursor", host="esx01", vm="web01", at_host=None), CORE)["key"] == "esx01"
-    assert judge(at(-60, "precursor", host="esx01", vm="web01", at_host="esx02"), CORE) == []
+    disputed = at(-60, "precursor", host="esx01", vm="web01", at_host="esx02")
+    assert [one(disputed, at(0, "fault", host=host))["key"] for host in ("esx01", "esx02")] == ["esx01", "esx02"]
+    assert judge(disputed, at(0, "fault", host="esx03")) == []
     assert judge(at(-60, "precursor", host=None, vm="web01"), CORE) == []
 
 
