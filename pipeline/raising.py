@@ -222,7 +222,7 @@ def _telling(rows: Sequence[Row], most: int) -> list[Row]:
     firsts: dict[Any, int] = {}
     for number, row in enumerate(rows):
         firsts.setdefault(row.get("rule_id"), number)
-    wanted = dict.fromkeys([*firsts.values(), len(rows) - 1, *range(min(most, len(rows)))])
+    wanted = dict.fromkeys([*firsts.values(), *range(len(rows))[-1:], *range(min(most, len(rows)))])
     return [rows[number] for number in sorted(list(wanted)[:most])]
 
 

@@ -18,7 +18,7 @@ KINDS = ("vm", "ip", "mac")
 INVENTORY: Columns = {
     "snapshot": pl.String, "time": pl.Int64, "view": pl.String, "source": pl.String, "vm": pl.String, "uuid": pl.String, "host": pl.String,
     "state": pl.String, "cluster": pl.String, "tenant": pl.String, "segment": pl.String, "zone": pl.String, "role": pl.String,
-    "ip": pl.String, "mac": pl.String, "row": pl.String}
+    "ip": pl.String, "mac": pl.String, "host_uuid": pl.String, "row": pl.String}
 
 # Something that says where a VM is. `act`: what happened (placement.ACTS); `host`: where it was at that time; `target`: where it is from
 # then on, if elsewhere; `origin`: the file of a log that names no host; `source`: rule or inventory that says so; `event`: event.id or

@@ -1,7 +1,8 @@
 """The folder that the user gives as context, read and checked: what is wrong is refused, or repaired and told, with file and row.
 
 inventory*.csv  lists of VMs at a time: `time` (ISO 8601 with zone), `vm`, `host`; optional `view` (manager, registered, running, wire),
-                `source`, `uuid`, `state`, `cluster`, `tenant`, `segment`, `zone`, `role`, `ip`, `mac`
+                `source`, `uuid`, `state`, `cluster`, `tenant`, `segment`, `zone`, `role`, `ip`, `mac`, `host_uuid` (the
+                host's own, of its firmware)
 addresses*.csv  who had which address: `vm`, `address` (IP or MAC), `valid_from`; optional `valid_to`, `segment`
 identities.csv  `principal`, `person`; optional `kind` (person, service)
 tenants.csv     `tenant`; optional `name`, `zone`, `by`, `value` (tenants.TenantRow)

@@ -39,7 +39,7 @@ def test_an_inventory_has_canonical_names_and_utc(tmp_path: Path) -> None:
     header = "time,vm,host,state,mac,ip,tenant,view,source"
     row = "2026-03-01 11:00+01:00,Web%2f01,ESX01.example.org,poweredOn,00-50-56-AA-BB-CC,10.0.0.5,Acme,,"
     rows = read_context(write(tmp_path, inventory=f"{header}\n{row}\n")).inventory
-    assert rows.drop("uuid", "cluster", "segment", "zone", "role").to_dicts() == [{
+    assert rows.drop("uuid", "cluster", "segment", "zone", "role", "host_uuid").to_dicts() == [{
         "snapshot": "inventory|manager|1772359200000000", "time": 1_772_359_200_000_000, "view": "manager", "source": "inventory",
         "vm": "web/01", "host": "esx01", "state": "running", "tenant": "acme", "ip": "10.0.0.5", "mac": "00:50:56:aa:bb:cc",
         "row": "inventory.csv:2"}]
