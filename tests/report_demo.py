@@ -164,7 +164,9 @@ def hostile() -> tuple[list[Alert], dict[str, Any]]:
     for alert in many(120):
         data = alert.model_dump(mode="json", by_alias=True)
         evidence = [plant(line) for line in data.pop("evidence")]
-        planted.append(Alert.model_validate(plant(data) | {"evidence": evidence}))
+        step = {"time": alert.first, **dict.fromkeys(("what", "stage", "source", "host"), PAYLOAD), "target": f"other {PAYLOAD}"}
+        of_job = {"steps": [step], "score": 50.0, "detail": {PAYLOAD: PAYLOAD, "path.users": [PAYLOAD]}}
+        planted.append(Alert.model_validate(plant(data) | of_job | {"evidence": evidence}))
     numbers = figures()
     run = numbers["run"] | {"id": PAYLOAD, "content_version": PAYLOAD}
     sources = [source | {"dataset": PAYLOAD, "parser": PAYLOAD} for source in numbers["sources"]]

@@ -26,7 +26,7 @@ from tests.report_demo import RULES, alerts, figures, hit, hostile, many
 VOID = {"meta", "link", "br", "input"}
 OUR_TAGS = set(
     "html head meta title link style script noscript body header nav main section h1 h2 h3 h4 p span bdi b strong time br a div ul ol li "
-    "dl dt dd code pre svg path circle rect line text form label input fieldset legend select option button details summary figure "
+    "dl dt dd code pre svg g desc path circle rect line text form label input fieldset legend select option button details summary figure "
     "figcaption table thead tbody tr th td".split())
 
 

@@ -20,6 +20,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from pipeline.report import render
 from tests.report_demo import alerts, figures, hostile, many
+from tests.report_stories import long_path, long_timeline, stories
 
 pytestmark = pytest.mark.browser
 
@@ -273,6 +274,26 @@ def test_5000_alerts_open_and_filter_quickly(browser: webdriver.Chrome, tmp_path
     report.until_shown("294 of 5,000 alerts")
     assert report.js("document.querySelectorAll('#list details').length") == 100
     assert report.one("#more").text == "Show more (194 left)"
+    report.quiet()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_pictures_are_seen_and_a_hop_can_be_read(browser: webdriver.Chrome, tmp_path: Path, width: int) -> None:
+    report = Report(browser, render([*stories(), long_path(), long_timeline()], figures(), tmp_path / "report.html"))
+    report.look(width, 900)
+    report.until_shown("6 alerts")
+    report.js("document.querySelectorAll('#list .alert').forEach((alert) => { alert.open = true; })")
+    seen = "[...document.querySelectorAll('#list svg.picture')].filter((svg) => svg.getClientRects().length)"
+    assert report.js(f"{seen}.length") == 6, "one of the two drawings of each alert"
+    assert report.js("document.documentElement.scrollWidth") == width, "nothing sticks out"
+    path = "[...document.querySelectorAll('#list svg.path')].find((svg) => svg.getClientRects().length && /web-01/.test(svg.textContent))"
+    words = report.js(f"[...({path}).querySelectorAll('text')].map((text) => text.textContent)")
+    assert {"web-01", "hr-db-01", "Host esx-ams-07", "3"} <= set(words) and "Crosses tenants: acme to globex" in " ".join(words)
+    assert report.js(f"Math.min(...{seen}.map((svg) => svg.getBoundingClientRect().width / svg.viewBox.baseVal.width))") > 0.9, "legible"
+    outside = (f"{seen}.flatMap((svg) => [...svg.querySelectorAll('text')].filter((text) => {{ const box = text.getBBox(); "
+               "return box.x < 0 || box.x + box.width > svg.viewBox.baseVal.width; }).map((text) => text.textContent))")
+    assert report.js(outside) == [], "by the browser's own measure"
+    report.shot(f"pictures-{width}")
     report.quiet()
 
 

@@ -24,7 +24,10 @@ from ..alerts import SEVERITIES, Alert, rank
 from ..sigma.attack import RuleTags, older, technique
 from ..text import visible
 from . import attack
+from .details import told
+from .drawing import span
 from .figures import Figures
+from .pictures import picture
 from .timeline import timeline
 
 HERE = Path(__file__).parent / "templates"
@@ -145,8 +148,8 @@ def _search_text(alert: Alert) -> str:
 def _environment() -> Environment:
     environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
                               lstrip_blocks=True, finalize=_finalize)
-    environment.filters |= {"number": _number, "figure": _figure, "utc": _utc, "few": _few, "ticks": _ticks}
-    environment.globals |= {"technique": technique, "older": older}
+    environment.filters |= {"number": _number, "figure": _figure, "utc": _utc, "few": _few, "ticks": _ticks, "span": span, "told": told}
+    environment.globals |= {"picture": picture, "technique": technique, "older": older}
     return environment
 
 
