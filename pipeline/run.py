@@ -87,7 +87,7 @@ def discover(state: State) -> None:
 def read(state: State) -> None:
     """Parse and detect in one pass over the bytes, batch by batch; each batch is visible whole or not at all."""
     job = _job(state)
-    shared = state.spark.sparkContext.broadcast(job)
+    shared = session.broadcast(state.spark, job)
     for number, pieces in enumerate(sources.batches(state.pieces, state.settings.batch_bytes)):
         results = _read_whole_files(state, shared, pieces)
         with state.progress.stage("committing"):

@@ -8,14 +8,17 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, suppress
+from errno import ENOSPC
+from io import StringIO
 from pathlib import Path
+from pickle import PicklingError
 from subprocess import TimeoutExpired
-from typing import IO
+from typing import IO, TypeVar
 
 from delta import configure_spark_with_delta_pip
 from py4j.protocol import Py4JError  # type: ignore[import-untyped]
-from pyspark import SparkConf, SparkContext
+from pyspark import Broadcast, SparkConf, SparkContext
 from pyspark.errors import PySparkException
 from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
@@ -23,6 +26,7 @@ from pyspark.sql import SparkSession
 from .config import Settings
 from .errors import FULL, LakeError
 
+T = TypeVar("T")
 DELTA = "4.4.0"
 IVY_JARS = Path.home() / ".ivy2.5.2" / "jars"
 QUIET = f"-Dlog4j2.configurationFile={(Path(__file__).parent / 'log4j2.properties').as_uri()}"
@@ -124,6 +128,17 @@ def stop(spark: SparkSession) -> None:
     """Stop a session; one whose Java machine is gone already is no error."""
     with suppress(Py4JError, OSError), warnings.catch_warnings(action="ignore"):
         spark.stop()
+
+
+def broadcast(spark: SparkSession, value: T) -> Broadcast[T]:
+    """A value for all workers. Raises OSError where the disk is full: Spark prints a trace then, and calls it an error of pickling."""
+    try:
+        with redirect_stderr(StringIO()):
+            return spark.sparkContext.broadcast(value)
+    except PicklingError as error:
+        if FULL in str(error):
+            raise OSError(ENOSPC, FULL) from error
+        raise
 
 
 @contextmanager

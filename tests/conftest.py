@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import xdist
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 ROOT = Path(__file__).resolve().parent.parent
+if not hasattr(sys.modules["__main__"], "__file__"):  # in a worker of xdist; without one pyspark believes to be run by doctest, and exits
+    sys.modules["__main__"].__file__ = xdist.__file__
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -64,8 +64,9 @@ def catalogue() -> Catalogue:
 
 def states(*rows: tuple[str, str | None, str | None, datetime]) -> dict[str, Ready]:
     """The state of each rule when these were seen: source, event.action, event.code, time."""
+    found = catalogue()
     seen = pl.DataFrame([(f"vmware.{row[0]}", *row[1:], 1) for row in rows], orient="row", schema=SEEN)
-    return {ready.name: ready for ready in judge(seen, SINCE, catalogue().everything, FAMILIES).rules}
+    return {ready.name: ready for ready in judge(seen, SINCE, (*found.rules, *found.correlations), FAMILIES).rules}
 
 
 EVENT = ("esxi", "VmPoweredOnEvent", "vim.event.VmPoweredOnEvent", NOW)
