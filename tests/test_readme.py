@@ -20,7 +20,7 @@ TARGETS = sorted(set(re.findall(r"`?make ([a-z]+)", TEXT)))
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_and_their_options_exist(command: str) -> None:
     words = [w for w in shlex.split(command)[1:] if re.fullmatch(r"[a-z-]+", w)]
-    verb = words[:2] if words[0] == "new" else words[:1]
+    verb = words[:2] if words[0] in ("new", "context") else words[:1]
     result = subprocess.run([sys.executable, "-m", "pipeline", *verb, "--help"], capture_output=True, text=True, check=False)
     assert result.returncode == 0
     for option in (w for w in words if w.startswith("--")):
