@@ -2,7 +2,8 @@
 
 5,000 hosts of 50 clusters and 100,000 machines of 200 tenants. Of the events, 45 of 100 move, stop and start machines, 30 are logins of
 3,000 people at managers and hosts, nearly all from where and to where they always go; 20 are logins and connections from machine to
-machine of one tenant, 95 of 100 of them among pairs that know one another, and 1 in 20,000 to another tenant's; the rest is what the jobs look for, at a rate at which it happens by itself.
+machine of one tenant, 95 of 100 of them among pairs that know one another, and 1 in 20,000 to another tenant's; the rest is what the jobs
+look for, at a rate at which it happens by itself.
 Written without a log line: as rows of the table `hits`, day by day, in columns.
 """
 
