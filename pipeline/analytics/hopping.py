@@ -15,7 +15,7 @@ Measured (second pass, one core of a busy machine, all edges rare, some machines
 tests/analytics/test_hopping.py): 40,000 edges 4.6 s, 1,000,000 edges 168 s of CPU and 1.3 GiB, the making of the edges included in that.
 
 detail: `path.vms`, `path.machines` (with managers and addresses), `path.hosts`, `path.hop_count`, `path.users`, `path.tenants`,
-`same_host_hops`, `also` (other machines that were reached).
+`path.places` (machine: its host and tenant), `path.hop_users` (of each hop), `same_host_hops`, `also` (other machines that were reached).
 """
 
 from __future__ import annotations

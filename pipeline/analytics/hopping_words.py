@@ -48,6 +48,7 @@ def _finding(key: str, hops: Sequence[Hop], severity: str, main: Path, also: Seq
              for hop, relation in zip(main.hops, main.relations, strict=True))
     detail = {"path.vms": _vms(main), "path.machines": main.machines, "path.hosts": _distinct(hop.goal[HOST] for hop in main.hops),
               "path.hop_count": len(main.hops), "path.users": _distinct(hop.who for hop in main.hops), "path.tenants": _tenants(main),
+              "path.places": _places(main), "path.hop_users": [hop.who for hop in main.hops],
               "same_host_hops": sum(same for same, *_ in main.relations), "also": also[:MAX_NAMES]}
     return {"key": key, "first": min(hop.time for hop in hops), "last": max(hop.time for hop in hops), "severity": severity,
             "score": round(min(main.score, 100.0), 1), "events": events[:MAX_EVENTS], "count": len(events), "steps": steps_json(steps),
@@ -94,6 +95,12 @@ def _vms(path: Path) -> tuple[str, ...]:
 
 def _tenants(path: Path) -> tuple[str, ...]:
     return _distinct(place[TENANT] for hop in path.hops for place in (hop.place, hop.goal))
+
+
+def _places(path: Path) -> dict[str, dict[str, str | None]]:
+    """Where each machine of the path was when it was last in it."""
+    ends = ((name, place) for hop in path.hops for name, place in ((hop.source, hop.place), (hop.target, hop.goal)))
+    return {name: {"host": place[HOST], "tenant": place[TENANT]} for name, place in ends}
 
 
 def _distinct(names: Iterable[str | None]) -> tuple[str, ...]:

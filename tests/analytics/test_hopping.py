@@ -95,7 +95,9 @@ def test_a_linear_chain_is_one_alert_that_draws_its_hops() -> None:
         "path.vms": ["blue1", "blue2", "blue3", "blue4", "blue5"],
         "path.machines": ["203.0.113.9", "blue1", "blue2", "blue3", "blue4", "blue5"],
         "path.hosts": ["esx01", "esx02", "esx03", "esx04", "esx05"], "path.hop_count": 5, "path.users": ["anna"], "path.tenants": ["blue"],
-        "same_host_hops": 0, "also": []}
+        "path.places": {"203.0.113.9": {"host": None, "tenant": None}}
+        | {f"blue{n}": {"host": f"esx0{n}", "tenant": "blue"} for n in range(1, 6)},
+        "path.hop_users": ["anna"] * 5, "same_host_hops": 0, "also": []}
     assert found["explanation"].startswith(
         "2026-11-24 12:00:00 UTC: anna from 203.0.113.9 to blue1 (login). 10 min later: anna from blue1 to blue2 (login).")
     assert found["explanation"].endswith("Score 15.0: rarity 15.0.")
