@@ -119,7 +119,8 @@ def _few(hits: DataFrame) -> pl.DataFrame | None:
 
 def _say(roles: Mapping[str, tuple[str, ...]]) -> Work:
     """Hits to moves and facts about addresses: columns of _SAID, a row has one or the other."""
-    pairs = pl.DataFrame([(rule, role) for rule, played in roles.items() for role in played], ["rule_id", "role"], orient="row")
+    pairs = pl.DataFrame([(rule, role) for rule, played in roles.items() for role in played],
+                         {"rule_id": pl.String, "role": pl.String}, orient="row")
 
     def say(frame: pl.DataFrame) -> pl.DataFrame:
         hits = frame.rename({name: name.replace(":", ".") for name in frame.columns}).join(pairs, on="rule_id", how="inner")

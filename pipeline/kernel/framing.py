@@ -78,10 +78,18 @@ def read_records(file: BinaryIO, size: int, start: int, end: int, rules: RecordR
             frame = frame.filter(pl.col("offset") >= start)
         blanks = frame.filter((pl.col("raw").str.len_bytes() == 0) & pl.col("offset").is_between(start, end, closed="left")).height
         records = _assemble(frame.filter(pl.col("raw").str.len_bytes() > 0), rules, start)
-        mine = records.filter(pl.col("offset").is_between(start, end, closed="left"))
+        mine = records.filter(pl.col("offset").is_between(start, end, closed="left") | _headless(start, rules))
         if until >= size or mine.is_empty() or _complete(mine, records, until, rules):
             return mine.drop("last"), int(mine.get_column("lines").sum()) + blanks
         ahead *= 2
+
+
+def _headless(start: int, rules: RecordRules) -> pl.Expr:
+    """Continuations with nothing before them in the file: no head tells whose they are, so the first range has them."""
+    if start > 0 or not rules.continuation:
+        return pl.lit(False)
+    first = pl.col("offset") == pl.col("offset").min()
+    return first & pl.col("raw").str.contains(rules.continuation)
 
 
 def _complete(mine: pl.DataFrame, records: pl.DataFrame, until: int, rules: RecordRules) -> bool:

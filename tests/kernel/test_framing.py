@@ -6,7 +6,7 @@ import io
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.kernel.framing import RecordRules, read_records, split_lines
@@ -71,6 +71,7 @@ LINE = st.one_of(
 )
 
 
+@example(lines=["", "-->x"], step=1, rules=CONTINUED, end=False)
 @settings(max_examples=150, deadline=None)
 @given(st.lists(LINE, max_size=40), st.integers(1, 60), st.sampled_from([RecordRules(), CONTINUED, JOINED, BOTH]), st.booleans())
 def test_any_cut_into_ranges_gives_the_same_records(lines: list[str], step: int, rules: RecordRules, end: bool) -> None:
