@@ -21,12 +21,9 @@ from pyspark.sql import SparkSession
 from . import content, figures, finding, ingest, lake, ledger, locking, quality, replaying, session, sources
 from .alerting import Correlated, correlated, excused_otherwise, raise_alerts
 from .alerts import Alert
-from .analytics.documents import ready
 from .analytics.geo import geoip_files
-from .analytics.stage import Place, found_by_jobs, judged_otherwise
+from .analytics.stage import Site, found_by_jobs
 from .config import Settings
-from .context import tables
-from .context.document import roles
 from .context.files import Context, read_context
 from .errors import ContentError, LakeError
 from .kernel.engine import Engine
@@ -125,12 +122,8 @@ def correlate(state: State) -> None:
 
 def hunt(state: State) -> None:
     """Hits to where machines were, and with that to alerts of jobs, from the first day that got hits on."""
-    house, catalogue, context = state.lake, state.book.catalogue, state.context
-    days = state.days | judged_otherwise(house, context)
-    tables.refresh(house, roles(catalogue.jobs), context, days, state.id)
-    jobs = tuple(ready(catalogue.jobs, context.policies, geoip=state.settings.geoip))
-    place = Place(tables.placed(house), context)
-    state.correlated = state.correlated.and_of(found_by_jobs(house, catalogue, jobs, days, state.newest, state.book.exceptions, place))
+    site = Site(state.lake, state.book.catalogue, state.book.exceptions, state.context, state.settings.geoip)
+    state.correlated = state.correlated.and_of(found_by_jobs(site, state.days, state.newest, state.id))
 
 
 def alert(state: State) -> None:
@@ -249,7 +242,7 @@ def _parsers(settings: Settings) -> dict[str, ParserSpec]:
     parsers = Engine().parsers
     if settings.parser and settings.parser not in parsers:
         raise ContentError(f"unknown parser {settings.parser!r}", hint="known: " + ", ".join(parsers))
-    return {name: _in_zone(spec, settings.timezone) for name, spec in parsers.items()} if settings.timezone else dict(parsers)
+    return {name: spec.in_zone(settings.timezone) for name, spec in parsers.items()} if settings.timezone else dict(parsers)
 
 
 def _kept(state: State) -> str:
@@ -305,9 +298,3 @@ def _wanted(alert: Alert, settings: Settings) -> bool:
 def _job(state: State) -> ingest.Job:
     detector = state.engine.detector(state.book.catalogue.rules)
     return ingest.Job(state.engine, detector, lake.worker_url(state.lake.url), state.id, f"{state.started:%Y-%m-%d}")
-
-
-def _in_zone(spec: ParserSpec, timezone: str) -> ParserSpec:
-    moved = spec.model_copy(update={"timezone": timezone})
-    moved._path = spec._path
-    return moved

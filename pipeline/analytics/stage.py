@@ -16,13 +16,15 @@ from pyspark.sql import functions as F
 
 from ..alerting import Correlated, watched_until
 from ..alerts import Alert
+from ..context import tables
+from ..context.document import roles
 from ..context.files import Context
 from ..correlate import instant, rows_of
 from ..lake import Lake
 from ..raising import needed_fields
 from ..sigma.catalogue import Catalogue
 from ..sigma.exceptions import Exceptions
-from .documents import Ready
+from .documents import Ready, ready
 from .engine import findings
 from .job import EPOCH, FINDINGS, micros
 from .signals import Setting
@@ -33,11 +35,14 @@ SETTLES = timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where machines were (columns of PLACEMENT; None: nothing is known), and what the user says of the site."""
+class Site:
+    """What the jobs of a run work with."""
 
-    intervals: DataFrame | None
+    house: Lake
+    catalogue: Catalogue
+    exceptions: Exceptions
     context: Context
+    geoip: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -50,21 +55,27 @@ class Raised:
     last: datetime
 
 
-def found_by_jobs(house: Lake, catalogue: Catalogue, jobs: Sequence[Ready], days: set[date], newest: datetime | None,
-                  exceptions: Exceptions, place: Place) -> Correlated:
-    """What the jobs find from the first of the days that got hits on. `newest`: the time of the newest event of this run."""
-    if not jobs or not days or house.is_new("hits"):
-        return Correlated([], set())
+def found_by_jobs(site: Site, days: set[date], newest: datetime | None, run: str) -> Correlated:
+    """Where machines were, and with that what the jobs find from the first of the days that got hits on, or that the context now shows in
+    another light. `newest`: the time of the newest event of this run.
+    """
+    days = days | judged_otherwise(site.house, site.context)
+    tables.refresh(site.house, roles(site.catalogue.jobs), site.context, days, run)
+    jobs = tuple(ready(site.catalogue.jobs, site.context.policies, geoip=site.geoip))
+    return _judged(site, jobs, days, newest) if jobs and days and not site.house.is_new("hits") else Correlated([], set())
+
+
+def _judged(site: Site, jobs: Sequence[Ready], days: set[date], newest: datetime | None) -> Correlated:
+    house, context = site.house, site.context
     judged = datetime.combine(min(days), time.min, UTC) - SETTLES
     raised = [] if house.is_new("alerts") else _raised(house, [each.rule.id for each in jobs])
     since = {each.rule.id: first_day(each, judged, [old for old in raised if old.rule == each.rule.id]) for each in jobs}
     hits = house.read("hits").where(F.col("date") >= F.lit(min(since.values())))
-    names = {rule.id: rule.name or rule.path.stem for rule in catalogue.rules}
-    setting = Setting(watched_until(house, newest), names, since, place.intervals, place.context.identities.principals,
-                      place.context.inventory)
+    names = {rule.id: rule.name or rule.path.stem for rule in site.catalogue.rules}
+    setting = Setting(watched_until(house, newest), names, since, tables.placed(house), context.identities.principals, context.inventory)
     found = findings(hits, jobs, setting)
     found = {rule: rows.filter(pl.col("last") >= micros(judged - EPOCH)) for rule, rows in found.items()}
-    alerts = list(_alerts(hits, jobs, found, exceptions))
+    alerts = list(_alerts(hits, jobs, found, site.exceptions))
     now = {alert.id for alert in alerts}
     return Correlated(alerts, {old.id for old in raised if old.last >= judged and old.id not in now})
 

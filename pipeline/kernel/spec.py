@@ -157,6 +157,12 @@ class ParserSpec(Strict):
     def folder(self) -> Path:
         return self._path.parent
 
+    def in_zone(self, timezone: str) -> ParserSpec:
+        """The same parser for logs whose times are of another zone, where they carry none."""
+        moved = self.model_copy(update={"timezone": timezone})
+        moved._path = self._path
+        return moved
+
     def table(self, name: str) -> pl.DataFrame:
         """A CSV of the parser's folder: first column `_key`, further columns field names (arrays split at `;`)."""
         return _read_table(self.folder / name)
