@@ -20,6 +20,7 @@ if not hasattr(sys.modules["__main__"], "__file__"):  # in a worker of xdist; wi
     sys.modules["__main__"].__file__ = xdist.__file__
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist writes the groups into the names
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What asks for the Spark session goes to one of the workers of `make test`, so that there is one session; the rest goes round it."""
     for item in items:
