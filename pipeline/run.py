@@ -21,7 +21,7 @@ from pyspark.sql import SparkSession
 from . import content, figures, finding, ingest, lake, ledger, locking, quality, replaying, session, sources
 from .alerting import Correlated, correlated, excused_otherwise, raise_alerts
 from .alerts import Alert
-from .analytics.geo import geoip_files
+from .analytics.logins.geo import geoip_files
 from .analytics.stage import Site, found_by_jobs
 from .config import Settings
 from .context.files import Context, read_context

@@ -18,7 +18,7 @@ Not new here is who did the same from the same address on any host more than a d
 bastion of the policy, or works in a maintenance window; a guest that made the same denied call more than a day before has the habit too.
 
 Score: 20 + 30 + 40 + 40 by stage (a doubtful fault half), x 1.5 on a build that is open to a guest-to-host vulnerability
-(vulnerable_builds.py), at most 100. Severity: fault and effect critical, so is precursor, effect and touch; precursor and effect, or
+(escape/builds.py), at most 100. Severity: fault and effect critical, so is precursor, effect and touch; precursor and effect, or
 doubtful fault and effect, high; precursor and fault medium, and high with a touch or on an open build if the fault names the guest or
 comes within 1 h (of many guests on a host, one may have denied calls by chance on the day of a crash); fault and touch medium. One stage
 alone, a precursor on the most open build included, raises nothing here: its own rule has said it.
@@ -32,9 +32,9 @@ from __future__ import annotations
 
 import polars as pl
 
-from .escape_signals import FIELDS, ROLES, WEIGHED, EscapeParameters, keyed, weighed
-from .escape_stages import Host
-from .escape_story import findings
+from .escape.signals import FIELDS, ROLES, WEIGHED, EscapeParameters, keyed, weighed
+from .escape.stages import Host
+from .escape.story import findings
 from .job import FINDINGS, Job, Located, Pass
 
 

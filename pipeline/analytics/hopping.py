@@ -1,6 +1,6 @@
 """VM hopping (A1 of the design): logins, connections, guest operations, consoles and foreign disks as a graph, and the paths through it.
 
-First pass, by pair (hopping_ends, hopping_edges): signals to edges between machines, placed at both ends as of their time. Kept are pairs
+First pass, by pair (hops/ends.py, hops/edges.py): signals to edges between machines, placed at both ends as of their time. Kept are pairs
 that are rare in the 30 days before, and crossings of tenants that no row of the segmentation allows. Machines whose work is to go
 everywhere (bastions, scanners, configuration management, backup proxies) are left out by the policies.
 Second pass, by the (UTC) day of a path's first hop (paths): a path is worth an alert with three VMs and a score of `threshold`. For each
@@ -28,11 +28,11 @@ from typing import Any
 import polars as pl
 
 from ..context.columns import PLACE
-from . import hopping_ends, hopping_words
-from .hopping_edges import EDGES, crossings, judge
-from .hopping_parameters import DAY, GUEST_OPERATION, ROLES, Hopping
+from .hops import ends, words
+from .hops.edges import EDGES, crossings, judge
+from .hops.parameters import DAY, GUEST_OPERATION, ROLES, Hopping
+from .hops.paths import Hop, Place, Relate, Relation, Search, found, joined
 from .job import FINDINGS, Job, Pass
-from .paths import Hop, Place, Relate, Relation, Search, found, joined
 
 c = pl.col
 FLAGS = ("same_host", "tenant_cross", "segment_cross", "zone_up")
@@ -63,13 +63,13 @@ def _of_day(day: int, block: pl.DataFrame, p: Hopping, relate: Relate) -> Iterat
     earlier = {hop.order for path in paths if path.hops[0].day < day for hop in path.hops}
     mine = [path for path in paths if path.hops[0].day == day and any(hop.order not in earlier for hop in path.hops)]
     for group in joined(mine):
-        yield hopping_words.of_paths(group, p)
+        yield words.of_paths(group, p)
     told = {hop.order for path in paths for hop in path.hops}
     single = ordered.filter((c("time") // DAY == day) & c("tenant_cross") & ~c("order").is_in(list(told)))
     for _, hops in single.group_by("from.name", "to.tenant", maintain_order=True):
         alone = list(_hops(hops))
         walks = sorted((Search(p, relate).first(hop) for hop in alone), key=lambda path: path.rank)
-        yield hopping_words.of_crossings(alone, walks, int(hops.select(c("days").min()).item()), p)
+        yield words.of_crossings(alone, walks, int(hops.select(c("days").min()).item()), p)
 
 
 def _connected(edges: pl.DataFrame) -> pl.DataFrame:
@@ -107,6 +107,6 @@ def _look_back(p: Hopping) -> timedelta:
 
 
 JOB = Job(
-    type="vm_hopping", title="Paths from VM to VM", roles=ROLES, parameters=Hopping, fields=hopping_ends.FIELDS,
-    located=hopping_ends.LOCATED, look_back=_look_back,
-    passes=(Pass(keyed=hopping_ends.keyed, judge=judge, columns=EDGES), Pass(keyed=by_day, judge=search, columns=FINDINGS)))
+    type="vm_hopping", title="Paths from VM to VM", roles=ROLES, parameters=Hopping, fields=ends.FIELDS,
+    located=ends.LOCATED, look_back=_look_back,
+    passes=(Pass(keyed=ends.keyed, judge=judge, columns=EDGES), Pass(keyed=by_day, judge=search, columns=FINDINGS)))

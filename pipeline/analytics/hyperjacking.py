@@ -6,10 +6,10 @@ No single record proves that somebody runs below or beside a hypervisor. So evid
 administrator who lowers one guard is not an attack, and an attack that leaves one kind of trace only is told by that trace's own rule.
 
 Three passes, each one shuffle:
-1. by host, triangulation.py: the inventory lists of a host against one another and against those before.
+1. by host, hijacking/triangulation.py: the inventory lists of a host against one another and against those before.
    Events that say a VM moved, started or stopped go by VM and are thinned to one in five minutes.
-2. by VM (and by uuid), unlogged.py: differences that no event explains, and identities that two machines claim.
-3. by host, hyperjacking_evidence.py: weights, decay, episodes; hyperjacking_story.py: words.
+2. by VM (and by uuid), hijacking/unlogged.py: differences that no event explains, and identities that two machines claim.
+3. by host, hijacking/evidence.py: weights, decay, episodes; hijacking/story.py: words.
 
 Planned work is silent: in a maintenance window of the host (policy.yml) what patching and re-imaging do counts nothing, if a `privileged`
 principal did it or the policy lists none; a host that goes or comes (role `host_change`) explains what its lists lack; the events of a VM
@@ -28,11 +28,11 @@ from datetime import timedelta
 
 import polars as pl
 
-from .hyperjacking_evidence import CLASSES, DAY, INVENTORY, EvidenceParameters, condensed, episodes, scored, weighed
-from .hyperjacking_story import findings
+from .hijacking.evidence import CLASSES, DAY, INVENTORY, EvidenceParameters, condensed, episodes, scored, weighed
+from .hijacking.story import findings
+from .hijacking.triangulation import FACTS, as_facts, differences, identified
+from .hijacking.unlogged import DIFFERENCES, EXPLAINS, claims, keyed, runs, unexplained
 from .job import FINDINGS, Job, Pass
-from .triangulation import FACTS, as_facts, differences, identified
-from .unlogged import DIFFERENCES, EXPLAINS, claims, keyed, runs, unexplained
 
 c = pl.col
 THINNED = 300_000_000  # one event in so long (microseconds) explains as well as many

@@ -1,7 +1,7 @@
 """Logins to the management plane that are not like the principal's own (A2 of the design).
 
-For each login: the profile of the principal over the 30 days before (login_profile.py), what is odd about the login
-(login_signals.py), and its risk, the noisy-or of the weights of its signals: 1 - (1 - w1)(1 - w2)... A risk of 0.5 is an alert (medium),
+For each login: the profile of the principal over the 30 days before (logins/profile.py), what is odd about the login
+(logins/signals.py), and its risk, the noisy-or of the weights of its signals: 1 - (1 - w1)(1 - w2)... A risk of 0.5 is an alert (medium),
 0.75 high, 0.95 critical. All risky logins of a principal in a realm on a day (UTC) are one alert, which grows; its risk is that of the
 riskiest.
 
@@ -28,11 +28,11 @@ from datetime import timedelta
 import polars as pl
 
 from .job import FINDINGS, Job, Located, Pass
-from .login_parameters import LoginParameters
-from .login_profile import profiled
-from .login_rows import FIELDS, LOGINS, ROLES, events_of, once, placed, used
-from .login_signals import weighed
-from .login_words import findings
+from .logins.parameters import LoginParameters
+from .logins.profile import profiled
+from .logins.rows import FIELDS, LOGINS, ROLES, events_of, once, placed, used
+from .logins.signals import weighed
+from .logins.words import findings
 
 c = pl.col
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from pipeline.analytics.escape_signals import EscapeParameters
+from pipeline.analytics.escape.signals import EscapeParameters
 
 Row = dict[str, Any]
 Meets = Callable[[int], bool]

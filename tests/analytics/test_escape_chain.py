@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from pipeline.analytics.escape.signals import EscapeParameters
 from pipeline.analytics.escape_chain import JOB
-from pipeline.analytics.escape_signals import EscapeParameters
 from pipeline.analytics.job import EPOCH, FINDINGS
 from pipeline.analytics.passes import findings, signal_columns
 from pipeline.context.policies import Policies

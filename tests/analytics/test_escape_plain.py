@@ -7,9 +7,9 @@ import random
 import polars as pl
 import pytest
 
-from pipeline.analytics.escape_signals import ROLES, WEIGHED, EscapeParameters
-from pipeline.analytics.escape_stages import Host
-from pipeline.analytics.vulnerable_builds import candidates
+from pipeline.analytics.escape.builds import candidates
+from pipeline.analytics.escape.signals import ROLES, WEIGHED, EscapeParameters
+from pipeline.analytics.escape.stages import Host
 
 from .plain_escape import DAY, MINUTE, PlainHost, Row, defaults
 

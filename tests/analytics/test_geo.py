@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pipeline.analytics.geo import distance_km, geoip_files, located
+from pipeline.analytics.logins.geo import distance_km, geoip_files, located
 from pipeline.errors import InputError
 from tests.analytics.geoip import city, write, write_both
 

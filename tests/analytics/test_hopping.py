@@ -13,8 +13,8 @@ import pytest
 
 from pipeline.analytics import hopping
 from pipeline.analytics.hopping import JOB
-from pipeline.analytics.hopping_edges import EDGES
-from pipeline.analytics.hopping_parameters import DAY, Hopping
+from pipeline.analytics.hops.edges import EDGES
+from pipeline.analytics.hops.parameters import DAY, Hopping
 from pipeline.analytics.job import EPOCH, FINDINGS
 from pipeline.analytics.passes import findings, judged, keyed, signal_columns
 from pipeline.context.columns import PLACEMENT

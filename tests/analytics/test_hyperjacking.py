@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.analytics.hijacking.evidence import BY_HOST, PLANNED, SIGNALS, WEIGHTS, EvidenceParameters
 from pipeline.analytics.hyperjacking import JOB
-from pipeline.analytics.hyperjacking_evidence import BY_HOST, PLANNED, SIGNALS, WEIGHTS, EvidenceParameters
 from pipeline.analytics.job import EPOCH, SIGNAL
 from pipeline.context.policies import Policies, Window
 

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from pipeline.analytics.documents import check_jobs
-from pipeline.analytics.hyperjacking_evidence import INVENTORY, PLANNED, WEIGHTS
+from pipeline.analytics.hijacking.evidence import INVENTORY, PLANNED, WEIGHTS
 from pipeline.analytics.inventory import inventory_signals
 from pipeline.analytics.passes import findings
 from pipeline.context.files import read_context

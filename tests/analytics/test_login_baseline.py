@@ -15,10 +15,10 @@ import pytest
 
 from pipeline.analytics.job import EPOCH, FINDINGS, SIGNAL
 from pipeline.analytics.login_baseline import JOB
-from pipeline.analytics.login_parameters import LoginParameters
-from pipeline.analytics.login_profile import familiarity, hour_share
-from pipeline.analytics.login_rows import client
-from pipeline.analytics.login_signals import SIGNALS
+from pipeline.analytics.logins.parameters import LoginParameters
+from pipeline.analytics.logins.profile import familiarity, hour_share
+from pipeline.analytics.logins.rows import client
+from pipeline.analytics.logins.signals import SIGNALS
 from pipeline.context.columns import PLACE
 from pipeline.context.policies import Policies
 from tests.analytics.geoip import write_both

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.analytics.vulnerable_builds import HEADER, candidates, load_holes, read_holes
+from pipeline.analytics.escape.builds import HEADER, candidates, load_holes, read_holes
 from pipeline.errors import ContentError
 
 

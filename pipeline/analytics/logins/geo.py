@@ -16,7 +16,7 @@ from typing import Any
 import maxminddb
 import polars as pl
 
-from ..errors import InputError
+from ...errors import InputError
 
 # `prefix`: the network of 256 IPv4 addresses (/24), or the site of IPv6 (/48). `radius_km`: how far off the position may be.
 PLACE: Mapping[str, Any] = {"prefix": pl.String, "country": pl.String, "asn": pl.String, "latitude": pl.Float64, "longitude": pl.Float64,

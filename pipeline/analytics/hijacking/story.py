@@ -13,8 +13,8 @@ from typing import Any
 
 import polars as pl
 
-from .hyperjacking_evidence import CLASSES, INVENTORY, SEVERITIES
-from .job import FINDINGS, MAX_EVENTS, instant, step, steps_json
+from ..job import FINDINGS, MAX_EVENTS, instant, step, steps_json
+from .evidence import CLASSES, INVENTORY, SEVERITIES
 
 c = pl.col
 MOST_STEPS = 40
@@ -28,7 +28,7 @@ WORDS = {
 
 
 def findings(rows: pl.DataFrame) -> pl.DataFrame:
-    """Findings (columns of job.FINDINGS), one per episode of hyperjacking_evidence.episodes."""
+    """Findings (columns of job.FINDINGS), one per episode of evidence.episodes."""
     whole = rows.group_by("episode", maintain_order=True).agg(
         c("key").first(), c("time").min().alias("first"), c("time").max().alias("last"), c("level").max(), c("count").sum(),
         pl.struct("score", *CLASSES).sort_by("score").last().alias("peak"))

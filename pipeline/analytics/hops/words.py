@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from ..text import one_line
-from .hopping_parameters import CONSOLE, DISK, FLOW, GUEST_OPERATION, HOST_LOGIN, LOGIN, Hopping
-from .job import MAX_EVENTS, instant, step, steps_json
+from ...text import one_line
+from ..job import MAX_EVENTS, instant, step, steps_json
+from .parameters import CONSOLE, DISK, FLOW, GUEST_OPERATION, HOST_LOGIN, LOGIN, Hopping
 from .paths import Hop, Path, Relation
 
 MAX_NAMES = 20

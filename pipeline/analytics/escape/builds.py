@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from .. import content
-from ..errors import ContentError
+from ... import content
+from ...errors import ContentError
 
 HEADER = ["cve", "product", "lane", "fixed", "where", "source"]
 PRODUCTS = ("esx", "qemu")

@@ -14,8 +14,8 @@ from typing import Any
 import polars as pl
 from pydantic import Field, field_validator
 
-from ..context.policies import listed
-from .job import Parameters, micros
+from ...context.policies import listed
+from ..job import Parameters, micros
 
 c = pl.col
 CLASSES = ("integrity", "persistence", "topology", "behaviour", "timing")

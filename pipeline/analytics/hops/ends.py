@@ -8,7 +8,7 @@ a machine: a hypervisor, a manager, or an address. What each role says:
 - host_login: the same, to a hypervisor or manager, whatever the placement says (a vCenter is a VM too, and a door to all others).
 - flow: the same; without source.ip from the machine that logged it to destination.ip.
 - guest_operation, console_ticket: from the VM at source.ip, else from the manager or host that did it, to the VM.
-- disk_attach: from the VM that was given the disk to the VM whose disk it is: the one that had it before (hopping_edges), else the one
+- disk_attach: from the VM that was given the disk to the VM whose disk it is: the one that had it before (edges), else the one
   that its path names.
 """
 
@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import polars as pl
 
-from ..context.columns import PLACE
-from ..context.names import host_name, vm_name
-from ..context.policies import listed
-from .hopping_parameters import CONSOLE, DISK, FLOW, GUEST_OPERATION, HOST_LOGIN, Hopping
-from .job import Located
+from ...context.columns import PLACE
+from ...context.names import host_name, vm_name
+from ...context.policies import listed
+from ..job import Located
+from .parameters import CONSOLE, DISK, FLOW, GUEST_OPERATION, HOST_LOGIN, Hopping
 
 c = pl.col
 FIELDS = ("source.ip", "destination.ip", "destination.port", "observer.name", "vm.disk.path", "process.command_line")

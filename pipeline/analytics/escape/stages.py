@@ -12,11 +12,11 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
-from ..windows import Flags, Floats, Ints, Windows, episodes
-from .escape_signals import SEPARATOR, EscapeParameters
-from .job import micros
+from ...windows import Flags, Floats, Ints, Windows, episodes
+from ..job import micros
+from .builds import candidates
+from .signals import SEPARATOR, EscapeParameters
 from .timeline import Timeline
-from .vulnerable_builds import candidates
 
 c = pl.col
 STAGES = ("precursor", "fault", "host_effect", "touch")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from ..windows import Flags, Ints, Series
+from ...windows import Flags, Ints, Series
 
 
 @dataclass(frozen=True)

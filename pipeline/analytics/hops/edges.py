@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from ..context.columns import PLACE
-from .hopping_ends import SEPARATOR, with_ends
-from .hopping_parameters import CONSOLE, DAY, DISK, FLOW, GUEST_OPERATION, HOST_LOGIN, LOGIN, MINUTE, Hopping
+from ...context.columns import PLACE
+from .ends import SEPARATOR, with_ends
+from .parameters import CONSOLE, DAY, DISK, FLOW, GUEST_OPERATION, HOST_LOGIN, LOGIN, MINUTE, Hopping
 
 c = pl.col
 # What tells most comes first, where several are seen within a minute.
 TELLING = (GUEST_OPERATION, DISK, LOGIN, HOST_LOGIN, CONSOLE, FLOW)
 ECHO = 5 * MINUTE  # a login follows its connection within this time
-# Ends as in hopping_ends; `days`: on how many days before the pair was seen; `through`: done through a manager or host that is no VM;
+# Ends as in ends; `days`: on how many days before the pair was seen; `through`: done through a manager or host that is no VM;
 # `service`: the user is a program. The flags say what the hop crosses; they are false where a place is not known.
 EDGES: dict[str, Any] = {
     "time": pl.Int64, "event": pl.String, "kind": pl.String, "who": pl.String, "user": pl.String, "service": pl.Boolean,
@@ -33,7 +33,7 @@ EDGES: dict[str, Any] = {
 
 
 def judge(rows: pl.DataFrame, p: Hopping, horizon: int) -> pl.DataFrame:
-    """Signals of whole pairs (hopping_ends.keyed) to EDGES."""
+    """Signals of whole pairs (ends.keyed) to EDGES."""
     del horizon  # nothing here waits for what may still come
     known = _owned(with_ends(rows, p), p).filter(c("to.name").is_not_null() & (c("from.name") != c("to.name")))
     pair = pl.when(c("through")).then(c("key")).otherwise(pl.concat_str("key", "from.name", "to.name", separator=SEPARATOR))

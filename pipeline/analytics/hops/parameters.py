@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from .job import Parameters, micros
+from ..job import Parameters, micros
 
 LOGIN, HOST_LOGIN, FLOW = "login", "host_login", "flow"
 GUEST_OPERATION, CONSOLE, DISK = "guest_operation", "console_ticket", "disk_attach"

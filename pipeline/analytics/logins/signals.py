@@ -7,13 +7,13 @@ from functools import reduce
 import numpy as np
 import polars as pl
 
-from ..context.policies import listed
-from ..windows import Series
+from ...context.policies import listed
+from ...windows import Series
+from ..job import micros
 from .geo import distance_km
-from .job import micros
-from .login_parameters import LoginParameters
-from .login_profile import FIRST_SEEN, HABITS, HOUR, WHEREABOUTS, familiarity, first_seen, hour_share
-from .login_rows import home_countries
+from .parameters import LoginParameters
+from .profile import FIRST_SEEN, HABITS, HOUR, WHEREABOUTS, familiarity, first_seen, hour_share
+from .rows import home_countries
 
 c = pl.col
 SIGNALS = (*(f"first_seen_{name}" for name in FIRST_SEEN), "off_hours", "impossible_travel", "mfa_missing", "token_reuse", "direct_to_host",

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from ..context.policies import Policies, in_networks, listed
-from ..windows import Series, Windows
+from ...context.policies import Policies, in_networks, listed
+from ...windows import Series, Windows
+from ..job import micros
 from .geo import PLACE, located
-from .job import micros
-from .login_parameters import LoginParameters
+from .parameters import LoginParameters
 
 c = pl.col
 LOGINS = ("login", "direct", "federated", "role_assumed")

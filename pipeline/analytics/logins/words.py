@@ -8,10 +8,10 @@ from typing import Any
 
 import polars as pl
 
-from .job import FINDINGS, MAX_EVENTS, instant, step, steps_json
-from .login_parameters import LoginParameters
-from .login_profile import HABITS, HOUR, WHEREABOUTS
-from .login_signals import SIGNALS
+from ..job import FINDINGS, MAX_EVENTS, instant, step, steps_json
+from .parameters import LoginParameters
+from .profile import HABITS, HOUR, WHEREABOUTS
+from .signals import SIGNALS
 
 c = pl.col
 DAY = 24 * HOUR

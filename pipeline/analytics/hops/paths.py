@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from .hopping_parameters import DAY, GUEST_OPERATION, Hopping
+from .parameters import DAY, GUEST_OPERATION, Hopping
 
 Relation = tuple[bool, bool, bool, bool]  # same_host, tenant_cross, segment_cross, zone_up
 Place = tuple[str | None, ...]

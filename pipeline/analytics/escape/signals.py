@@ -2,7 +2,7 @@
 
 Two things make a signal worth little: that the same guest did the same every other day (old VMware Tools use hypercalls that newer hosts
 deny), and that the same person came from the same address before. Both are asked over all hosts, so the rows are grouped by guest and by
-person here, and by host in the second pass (escape_stages.py).
+person here, and by host in the second pass (stages.py).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
-from ..context.policies import listed
-from .job import Columns, Parameters, micros
+from ...context.policies import listed
+from ..job import Columns, Parameters, micros
 from .timeline import Timeline
 
 c = pl.col

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from .job import Parameters
+from ..job import Parameters
 
 
 class Weights(BaseModel):

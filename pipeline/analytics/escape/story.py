@@ -1,6 +1,6 @@
 """Chains of an escape to findings: what happened, step by step, in words.
 
-A chain comes as a handful of rows (escape_stages.Host.members), so this is plain Python.
+A chain comes as a handful of rows (stages.Host.members), so this is plain Python.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any
 
 import polars as pl
 
-from ..alerts import SEVERITIES, Step
-from ..text import one_line
-from .escape_stages import STAGES
-from .job import FINDINGS, MAX_EVENTS, instant, step, steps_json
-from .vulnerable_builds import candidates, words
+from ...alerts import SEVERITIES, Step
+from ...text import one_line
+from ..job import FINDINGS, MAX_EVENTS, instant, step, steps_json
+from .builds import candidates, words
+from .stages import STAGES
 
 Row = Mapping[str, Any]
 TELLING = ("host_effect", "fault", "touch", "precursor")  # stages, the most telling evidence first

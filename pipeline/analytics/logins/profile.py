@@ -21,10 +21,10 @@ from functools import reduce
 import numpy as np
 import polars as pl
 
-from ..context.policies import listed
-from ..windows import Ints, Series
-from .job import micros
-from .login_parameters import LoginParameters
+from ...context.policies import listed
+from ...windows import Ints, Series
+from ..job import micros
+from .parameters import LoginParameters
 
 c = pl.col
 WHEREABOUTS, HABITS = ("prefix", "asn", "country"), ("client", "method", "target")

@@ -1,0 +1,1 @@
+"""What hopping.py consists of: both ends of an edge, which edges are rare, paths over them, and their words."""
