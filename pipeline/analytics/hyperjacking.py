@@ -28,6 +28,7 @@ from datetime import timedelta
 
 import polars as pl
 
+from ..context.names import host_name
 from .hijacking.evidence import CLASSES, DAY, INVENTORY, EvidenceParameters, condensed, episodes, scored, weighed
 from .hijacking.story import findings
 from .hijacking.triangulation import FACTS, as_facts, differences, identified
@@ -49,13 +50,16 @@ def by_host(rows: pl.DataFrame, _: EvidenceParameters) -> pl.DataFrame:
 def compared(rows: pl.DataFrame, p: EvidenceParameters, _: int) -> pl.DataFrame:
     """What the lists of each host say, and the signals as facts."""
     lists = rows.filter(c("role") == "inventory")
-    told = rows.filter(c("role") == EXPLAINS).with_columns((c("time") // THINNED).alias("_part")).unique(["vm", "_part"], keep="first")
+    rows = rows.with_columns(host_name(c("vm.target.host")).alias("other"))
+    told = rows.filter(c("role") == EXPLAINS).with_columns((c("time") // THINNED).alias("_part"))
+    told = told.unique(["vm", "other", "_part"], keep="first")
     signals = rows.filter(c("role").is_in([*CLASSES, "host_change", "blind"]))
     kind = pl.when(c("role").is_in(CLASSES)).then(pl.lit("evidence")).otherwise("role").alias("kind")
     told = told.drop("_part").with_columns(c("role").alias("kind"))
     facts = pl.concat([signals.with_columns(kind), told]).with_columns(since=c("time"))
     parts = [facts.select(as_facts(facts))]
-    parts += [_days(rows.filter(c("role") != "inventory"), "heard"), _days(lists, "seen")]
+    events = rows.filter(c("role") != "inventory")
+    parts += [_days(pl.concat([events, events.with_columns(c("other").alias("host"))]), "heard"), _days(lists, "seen")]
     if lists.height:
         seen = identified(lists)
         parts += [differences(lists, seen, p.near, p.stale), runs(seen), claims(lists)]
@@ -63,7 +67,7 @@ def compared(rows: pl.DataFrame, p: EvidenceParameters, _: int) -> pl.DataFrame:
 
 
 def _days(rows: pl.DataFrame, kind: str) -> pl.DataFrame:
-    """The days on which something of a host came; days, since frames of a pass are cut anywhere and must say the same."""
+    """The days on which something of a host was told; days, since frames of a pass are cut anywhere and must say the same."""
     days = rows.filter(c("host").is_not_null()).select("host", c("time") // DAY * DAY).unique().with_columns(
         pl.lit(kind).alias("kind"), since=c("time"))
     return days.select(as_facts(days))
@@ -103,5 +107,5 @@ def look_back(p: EvidenceParameters) -> timedelta:
 
 JOB = Job(
     type="hyperjacking", title="Evidence that a host is hyperjacked", roles=(*CLASSES, "inventory", EXPLAINS, "host_change", "blind"),
-    fields=("vm.uuid", "vm.network.mac", "vm.state", "host.id"), parameters=EvidenceParameters, look_back=look_back,
+    fields=("vm.uuid", "vm.network.mac", "vm.state", "host.id", "vm.target.host"), parameters=EvidenceParameters, look_back=look_back,
     passes=(Pass(by_host, compared, FACTS), Pass(by_machine, left_over, FACTS), Pass(again_by_host, judged, FINDINGS)))

@@ -251,6 +251,16 @@ class TestUnlogged:
     def test_an_event_of_another_time_or_machine_does_not(self, when: float, vm: str) -> None:
         assert judge(heard(-30), agreeing(0, "web01"), agreeing(24, "web01", "kali"), at(when, "explains", "vcenter_vm_created", vm=vm))
 
+    @pytest.mark.parametrize(("target", "silent"), [("esx01", True), ("ESX01.example.org", True), (None, True), ("esx02", False)])
+    def test_an_event_explains_an_appearance_where_it_says_that_the_machine_went(self, target: str | None, silent: bool) -> None:
+        moved = at(12, "explains", "vcenter_vm_moved_by_drs", "esx03", vm="kali", vm__target__host=target)
+        found = judge(heard(-30), agreeing(0, "web01"), agreeing(24, "web01", "kali"), moved)
+        assert [row["key"] for row in found] == ([] if silent else ["esx01"])
+
+    def test_a_host_to_which_a_machine_was_moved_is_heard_of(self) -> None:
+        moved = at(-30, "explains", "vcenter_vm_moved_by_drs", "esx03", vm="other", vm__target__host="esx01")
+        assert judge(moved, agreeing(0, "web01"), agreeing(24, "web01", "kali"))
+
     def test_a_host_whose_log_does_not_come_has_nothing_unlogged(self) -> None:
         rows = [*agreeing(0, "web01"), *agreeing(24, "web01", "kali")]
         assert judge(rows, heard(1)) == judge(rows, heard(-24 * 9)) == judge(rows, heard(-30, "esx02")) == []

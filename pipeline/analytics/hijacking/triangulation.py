@@ -36,7 +36,7 @@ ON = r"(?i)^(?:powered[ _]?on|on|running|up|active)$"
 NO_UUID = r"^(?:[0-]+|[f-]+)$"  # what firmware says that was given none
 
 # `time` is the end and `since` the begin of the interval in which an event would explain a fact (microseconds UTC). `other`: a second host
-# that claims the same identity.
+# that claims the same identity; of an event that explains, the host to which the VM went.
 FACTS: Mapping[str, Any] = {
     "kind": pl.String, "host": pl.String, "vm": pl.String, "uuid": pl.String, "mac": pl.String, "since": pl.Int64, "time": pl.Int64,
     "role": pl.String, "rule": pl.String, "user": pl.String, "event": pl.String,

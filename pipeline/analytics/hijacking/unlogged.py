@@ -3,7 +3,8 @@
 The lists of a host are never read at the same instant, and what happens meanwhile is told by events: a VM is started, stopped, moved,
 registered or removed by somebody or something (DRS, HA) that is logged. So a difference counts only if no event of its VM lies between
 the two looks, or so close to them (`grace`) that a move was under way, a clock was wrong or a list was late. Which host the event names
-does not matter: the restart by HA on another host explains why a VM is gone from its own.
+does not matter: the restart by HA on another host explains why a VM is gone from its own. But one that names the host to which a VM went
+explains no appearance elsewhere: else whatever DRS moves on a day could be moved on unseen.
 
 Two VMs that run at the same time on two hosts under one uuid, and two hosts of one hardware uuid, are copies of which one is not what it
 says it is. A VM under one name is on two hosts also while it moves, so there an event explains.
@@ -61,11 +62,19 @@ def unexplained(facts: pl.DataFrame, grace: timedelta, near: timedelta) -> pl.Da
 
 
 def _untold(differing: pl.DataFrame, told: pl.DataFrame, grace: timedelta) -> pl.DataFrame:
-    """Differences without an event from `grace` before their interval to `grace` after it."""
+    """Differences that no event explains. An event of which the target is known (`other`) explains an appearance there only."""
     slack = grace // timedelta(microseconds=1)
+    appeared = c("kind") == "appeared"
+    whereto = told.filter(c("other").is_not_null()).with_columns(c("other").alias("host"))
+    left = _silent(differing.filter(appeared), told.filter(c("other").is_null()), ["key"], slack)
+    return pl.concat([_silent(differing.filter(~appeared), told, ["key"], slack), _silent(left, whereto, ["key", "host"], slack)])
+
+
+def _silent(differing: pl.DataFrame, told: pl.DataFrame, by: list[str], slack: int) -> pl.DataFrame:
+    """Differences without an event from `slack` before their interval to `slack` after it."""
     asked = differing.with_columns((c("since") - slack).alias("_from")).sort("_from")
-    events = told.select("key", c("time").alias("_told")).sort("_told")
-    found = asked.join_asof(events, left_on="_from", right_on="_told", by="key", strategy="forward", check_sortedness=False)
+    events = told.select(*by, c("time").alias("_told")).sort("_told")
+    found = asked.join_asof(events, left_on="_from", right_on="_told", by=by, strategy="forward", check_sortedness=False)
     return found.filter(c("_told").is_null() | (c("_told") > c("time") + slack)).select(differing.columns)
 
 
