@@ -14,7 +14,8 @@ STATES = ("running", "stopped", "removed")  # of a VM; null is unknown
 KINDS = ("vm", "ip", "mac")
 
 # A row of a user's inventory*.csv. `view`: whose list it is (manager, registered, running, wire); `source`: which manager, host or sensor
-# made it; `snapshot`: source, view and time, the rows of which are one complete list; `row`: file:line.
+# made it; `snapshot`: source, view and time, the rows of which are one complete list; `row`: file:line. A row with a host and neither `vm`,
+# `ip` nor `mac`: the host was looked at and is empty.
 INVENTORY: Columns = {
     "snapshot": pl.String, "time": pl.Int64, "view": pl.String, "source": pl.String, "vm": pl.String, "uuid": pl.String, "host": pl.String,
     "state": pl.String, "cluster": pl.String, "tenant": pl.String, "segment": pl.String, "zone": pl.String, "role": pl.String,

@@ -2,7 +2,7 @@
 
 inventory*.csv  lists of VMs at a time: `time` (ISO 8601 with zone), `vm`, `host`; optional `view` (manager, registered, running, wire),
                 `source`, `uuid`, `state`, `cluster`, `tenant`, `segment`, `zone`, `role`, `ip`, `mac`, `host_uuid` (the
-                host's own, of its firmware)
+                host's own, of its firmware). A row with a host and no machine: this host was looked at and is empty
 addresses*.csv  who had which address: `vm`, `address` (IP or MAC), `valid_from`; optional `valid_to`, `segment`
 identities.csv  `principal`, `person`; optional `kind` (person, service)
 tenants.csv     `tenant`; optional `name`, `zone`, `by`, `value` (tenants.TenantRow)

@@ -16,6 +16,9 @@ c = pl.col
 VIEWS = ("manager", "registered", "running", "wire")
 _CELLS = [name for name in INVENTORY if name not in ("snapshot", "row")]
 _SPAN = ("vm", "address", "valid_from", "valid_to", "segment")
+# A row that says that a host was looked at and is empty: nothing in it is about a machine.
+_EMPTY_HOST = c("host").is_not_null() & pl.all_horizontal(
+    c(name).is_null() for name in ("uuid", "state", "tenant", "segment", "zone", "role"))
 _ZONED = r"(?:[Zz]|[+-]\d{2}:?\d{2})$"
 _END = 2**63 - 1
 
@@ -45,7 +48,7 @@ def _inventory(path: Path, tenants: frozenset[str]) -> pl.DataFrame:
     for name, words in (("state", "is none of running, stopped, poweredOn, poweredOff, suspended"), ("mac", "is no MAC address"),
                         ("ip", "is no IP address")):
         _refuse(path, cells, c(name).is_not_null() & rows.get_column(name).is_null(), name, words)
-    _refuse(path, cells, c("vm").is_null() & c("mac").is_null() & c("ip").is_null(), "vm", "is empty, and so are ip and mac")
+    _refuse(path, cells, c("vm").is_null() & c("mac").is_null() & c("ip").is_null() & ~_EMPTY_HOST, "vm", "is empty, and so are ip and mac")
     if tenants:
         unknown = rows.filter(c("tenant").is_not_null() & ~c("tenant").is_in(list(tenants))).select("tenant", "_line").head(1).rows()
         for name, line in unknown:

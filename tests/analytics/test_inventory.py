@@ -28,6 +28,11 @@ def test_rows_of_lists_are_signals_with_canonical_names(tmp_path: Path) -> None:
     assert inventory_signals(read_context(tmp_path).inventory).to_dicts() == [running, wire]
 
 
+def test_a_host_that_was_looked_at_and_is_empty_is_a_look(tmp_path: Path) -> None:
+    (tmp_path / "inventory.csv").write_text("time,view,host,vm\n2026-11-24T06:00:00Z,running,esx01,\n", encoding="utf-8")
+    assert inventory_signals(read_context(tmp_path).inventory).select("rule", "host", "vm").rows() == [("running", "esx01", None)]
+
+
 def test_no_lists_give_no_signals_and_the_same_columns() -> None:
     found = inventory_signals(empty(INVENTORY))
     assert found.is_empty() and found.columns[:len(SIGNAL)] == list(SIGNAL)

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from pipeline.context.files import Context, read_context
+from pipeline.context.moves import covered, inventory_moves
 from pipeline.errors import HypervigilError
 from tests.conftest import ROOT
 
@@ -62,6 +63,15 @@ def test_two_machines_of_one_name_are_not_placed_and_told(tmp_path: Path) -> Non
 def test_two_hosts_that_run_one_machine_are_evidence_not_an_error(tmp_path: Path) -> None:
     rows = "2026-03-01T00:00:00Z,running,esx01,web01,esx01\n2026-03-01T00:00:00Z,running,esx02,web01,esx02\n"
     assert read_context(write(tmp_path, inventory=f"time,view,source,vm,host\n{rows}")).inventory.height == 2
+
+
+def test_a_row_of_a_host_alone_says_that_it_is_empty(tmp_path: Path) -> None:
+    rows = "2026-03-01T00:00:00Z,web01,ESX01\n2026-03-01T00:00:00Z,,esx02.example.org\n"
+    inventory = read_context(write(tmp_path, inventory=f"time,vm,host\n{rows}")).inventory
+    assert inventory.select("vm", "host", "row").rows() == [("web01", "esx01", "inventory.csv:2"), (None, "esx02", "inventory.csv:3")]
+    lists, hosts = covered(inventory)
+    assert (lists.height, hosts.get_column("host").to_list()) == (1, ["esx01", "esx02"])
+    assert inventory_moves(inventory).get_column("vm").to_list() == ["web01"]
 
 
 def test_several_inventories_are_one(tmp_path: Path) -> None:
