@@ -30,7 +30,7 @@ from .tenants import TenantRow, assigned
 
 BUCKETS = 64
 FEW = 100_000  # hits (or listed rows) that the driver folds itself: starting tasks would take longer
-VERSION = 1  # of the fold: one more when it makes something else of the same moves
+VERSION = 2  # of the fold: one more when it makes something else of the same moves
 _DDL = {pl.String: "STRING", pl.Int64: "BIGINT"}
 _ARROW = {pl.String: pa.string(), pl.Int64: pa.int64()}
 # Moves and intervals of addresses in one frame, so that one shuffle brings both of a VM to one task: `address` is null in a move.

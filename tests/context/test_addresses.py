@@ -6,6 +6,7 @@ import random
 from typing import Any
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
@@ -69,6 +70,22 @@ def test_an_address_moves_with_its_machine_and_goes_with_it() -> None:
 
 def test_a_machine_of_which_no_place_is_known_has_its_address() -> None:
     assert located(held(facts(("x", 0, "has", "s"))), placement(moves())).select("vm", "host", "segment").rows() == [("x", None, "s")]
+
+
+HOUR = 3_600_000_000
+
+
+@pytest.mark.parametrize(("came", "others", "since"), [
+    (-5, (), -5),  # known for hours when an inventory first tells its address: it came with it
+    (-30, (), 0),  # known for longer: it may have got the address at any time
+    (-5, (("x", -40, "has", "s"), ("x", -20, "lost", "s")), 0),  # another one had the address before
+    (-5, (("y", 24, "has", "s"),), -5),
+])
+def test_a_machine_came_with_the_address_that_is_told_within_a_day(came: int, others: tuple[tuple[Any, ...], ...], since: int) -> None:
+    said = [("y", 0, "has", "s"), *others]
+    intervals = held(facts(*((vm, time * HOUR, *rest) for vm, time, *rest in said)))
+    found = located(intervals, placement(moves(("y", came * HOUR, "start", "a"))))
+    assert found.filter((pl.col("vm") == "y") & (pl.col("host") == "a")).get_column("valid_from").min() == since * HOUR
 
 
 def test_a_holder_in_two_segments_at_once_is_nobody() -> None:

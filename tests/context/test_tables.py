@@ -121,7 +121,7 @@ def test_an_inventory_corrects_and_another_folds_anew(tmp_path: Path, spark: Spa
     assert rows.filter((pl.col("vm") == "web01") & (pl.col("kind") == "vm")).get_column("tenant").to_list() == ["acme", "acme"]
     assert rows.filter(pl.col("key") == "db01").select("state", "reason").rows() == [
         (None, "gone when the next inventory was taken"), ("removed", None)]
-    assert hosts(rows, "ip", "10.0.0.5") == [("web01", "esx05")]
+    assert hosts(rows, "ip", "10.0.0.5") == [("web01", None), ("web01", "esx05")]  # it came within the day before: with its address
     assert not tables.refresh(house, ROLES, read_context(site), set(), "again")
 
 
