@@ -21,7 +21,7 @@ LAYERS = (
     {"kernel"},
     {"delta_files", "windows", "conditions", "judge"},
     {"session"},
-    {"lake", "locking"},
+    {"lake", "locking", "blocks"},
     {"context", "finding", "sources", "ledger", "ingest", "figures", "progress", "replaying"},
     {"rows", "wording", "alerts", "raising", "correlate", "alerting"},
     {"analytics"},

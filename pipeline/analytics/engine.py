@@ -1,28 +1,29 @@
 """Jobs on Spark: hits of the lake to findings.
 
-One scan of the hits for all jobs (signals.py), and one shuffle for each pass of each job, by its key. Cost follows the hits that some job
-reads, never the product of anything.
+One scan of the hits for all jobs (signals.py), and one shuffle for each pass of each job, by its key, in blocks (blocks.py). Cost follows
+the hits that some job reads, never the product of anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import polars as pl
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
+from ..blocks import PART, Frames, Named, changed, gathered, made, met, parted
 from ..context.columns import PLACE
 from .documents import Ready
-from .frames import collected, columns_of, cut, made_of, mapped, micros_of, there
-from .job import EPOCH, FINDINGS, MICROSECOND, Columns, Pass
-from .passes import KEY, as_signals, judged, keyed, signal_columns
+from .job import EPOCH, FINDINGS, MICROSECOND
+from .passes import as_signals, judged, keyed
 from .passes import findings as in_memory
-from .signals import HIT, Lookup, Setting, count, lookups, signals, signals_here
+from .signals import ROWS, Lookup, Setting, count, lookups, micros_of, signals, signals_here
 
 FEW = 200_000  # hits
+ROWS_OF_PART, INTERVALS_OF_PART = 200_000, 500_000
 
 
 def findings(hits: DataFrame, jobs: Sequence[Ready], setting: Setting, few: int = FEW) -> dict[str, pl.DataFrame]:
@@ -51,57 +52,53 @@ def _here(hits: DataFrame, jobs: Sequence[Ready], setting: Setting, number: int)
 
 
 def _on_spark(hits: DataFrame, jobs: Sequence[Ready], setting: Setting, number: int) -> dict[str, pl.DataFrame]:
-    wanted = lookups(jobs)
-    with cut(hits.sparkSession, number):
-        rows = signals(hits, jobs, setting)
-        rows = rows.persist(StorageLevel.DISK_ONLY) if len(jobs) > 1 else rows
-        try:
-            return {each.rule.id: collected(_judged(rows, each, wanted, setting), FINDINGS).sort("first", "key") for each in jobs}
-        finally:
-            rows.unpersist()
+    wanted, parts = lookups(jobs), _parts(hits, number, setting)
+    rows = signals(hits, jobs, setting, parts)
+    rows = rows.persist(StorageLevel.DISK_ONLY) if len(jobs) > 1 else rows
+    try:
+        return {each.rule.id: gathered(_judged(rows, each, wanted, setting, parts), FINDINGS).sort("first", "key") for each in jobs}
+    finally:
+        rows.unpersist()
 
 
 def plan(hits: DataFrame, job: Ready, setting: Setting) -> DataFrame:
     """The findings of one job as Spark would compute them."""
-    return _judged(signals(hits, [job], setting), job, lookups([job]), setting)
+    parts = _parts(hits, 0, setting)
+    return _judged(signals(hits, [job], setting, parts), job, lookups([job]), setting, parts)
 
 
-def _judged(rows: DataFrame, ready: Ready, wanted: Sequence[Lookup], setting: Setting) -> DataFrame:
-    """Findings of one job over rows of hits (signals.signals)."""
+def _parts(hits: DataFrame, number: int, setting: Setting) -> int:
+    """Into how many parts rows fall, so that those of a task, and the intervals that they are located by, fit into memory."""
+    intervals = setting.placement.count() if setting.placement is not None else 0
+    return max(2 * hits.sparkSession.sparkContext.defaultParallelism, number // ROWS_OF_PART, intervals // INTERVALS_OF_PART)
+
+
+def _judged(rows: DataFrame, ready: Ready, wanted: Sequence[Lookup], setting: Setting, parts: int) -> DataFrame:
+    """Findings of one job over rows of hits (signals.signals), as blocks."""
     job, parameters, until = ready.job, ready.parameters, _until(setting)
-    names, places = _names(ready, setting), _places(ready, wanted)
+    names, places, since = _names(ready, setting), _places(ready, wanted), setting.since.get(ready.rule.id)
+    mine = pl.col("rule_id").is_in(ready.rule.reads) & (pl.col("time") >= (micros_of(since) if since else 0))
 
-    def first(frame: pl.DataFrame) -> pl.DataFrame:
-        return keyed(as_signals(frame.rename(places), ready, names), job.passes[0], parameters)
+    def sent(rows: pl.DataFrame, to: int) -> list[Named]:
+        """The rows to the tasks of a pass."""
+        return [(ROWS, parted(keyed(rows, job.passes[to], parameters), "key", parts))]
 
-    columns = {**signal_columns(job), **KEY}
-    told = mapped(_own(rows, ready, {*HIT, *job.fields, *places}, setting), first, columns)
+    def first(frame: pl.DataFrame) -> list[Named]:
+        return sent(as_signals(frame.filter(mine).rename(places, strict=False), ready, names), 0)
+
+    def last(told: pl.DataFrame) -> list[Named]:
+        return [(ROWS, told.with_columns(pl.lit(0, pl.Int64).alias(PART)))]
+
+    def judge(number: int) -> Callable[[Frames], list[Named]]:
+        then = last if number + 1 == len(job.passes) else partial(sent, to=number + 1)
+        return lambda frames: then(judged(frames[ROWS], job.passes[number], parameters, until))
+
+    rows = changed(rows, first)
     if (listed := setting.listed(ready)) is not None:
-        more = keyed(listed, job.passes[0], parameters)
-        told = told.unionByName(made_of(more, columns, rows.sparkSession)) if more.height else told
-    rows = _passed(told, job.passes[0], ready, until)
-    for before, one in zip(job.passes, job.passes[1:], strict=False):
-        def again(frame: pl.DataFrame, one: Pass = one) -> pl.DataFrame:
-            return keyed(frame, one, parameters)
-
-        rows = _passed(mapped(rows, again, {**before.columns, **KEY}), one, ready, until)
+        rows = rows.unionByName(made(sent(listed, 0), rows.sparkSession))
+    for number in range(len(job.passes)):
+        rows = met(rows, parts, (ROWS,), judge(number))
     return rows
-
-
-def _own(rows: DataFrame, ready: Ready, columns: set[str], setting: Setting) -> DataFrame:
-    """The rows and columns that a job reads, of those that all jobs read."""
-    mine, since = F.col("rule_id").isin(*ready.rule.reads), setting.since.get(ready.rule.id)
-    read = rows.where(mine & (F.col("time") >= micros_of(since)) if since else mine)
-    return read.select(*(f"`{there(name)}`" for name in columns_of(rows) if name in columns))
-
-
-def _passed(rows: DataFrame, one: Pass, ready: Ready, until: int) -> DataFrame:
-    """What a pass gives: rows with a key meet those with the same in one task."""
-    def judge(frame: pl.DataFrame) -> pl.DataFrame:
-        return judged(frame, one, ready.parameters, until)
-
-    columns: Columns = one.columns
-    return mapped(rows.repartition("key"), judge, columns, whole=True)
 
 
 def _until(setting: Setting) -> int:

@@ -1,31 +1,35 @@
 """Hits of the lake to the rows that jobs make their signals of: one scan for all jobs, canonical names, and where machines were.
 
-What is located costs one shuffle. Rows and intervals of one machine meet in one task, which merges them by time (context/lookup.py), so no
-rows are joined with one another on the Java side.
+What is to be located, by whatever number of lookups, costs two shuffles of blocks (blocks.py). Rows stay where they were read; a question
+(which machine or address, when) goes for each to where the intervals of that machine go, and the answers, merged by time there
+(context/lookup.py), come back to the rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
 import polars as pl
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from ..blocks import PART, Frames, Named, collected, met, parted, read, there
 from ..context import names
 from ..context.columns import INVENTORY, PLACE, PLACEMENT, empty
 from ..context.lookup import as_of
 from ..correlate import leaf
 from ..schema import BY_NAME
 from .documents import Ready
-from .frames import collected, columns_of, mapped, micros_of, there
 from .inventory import ROLE, inventory_signals
-from .job import SIGNAL, Columns, Located
+from .job import EPOCH, MICROSECOND, SIGNAL, Columns, Located
 from .passes import field_types, shaped, signal_columns
 
+ROWS, ASKED, KNOWN, TOLD = "rows", "asked", "known", "told"  # names of blocks
+INTERVAL = ("key", "kind", "valid_from", "valid_to", *PLACE)
+ANSWER = tuple(f"at.{name}" for name in PLACE)
 HIT: Columns = {"rule_id": pl.String} | {name: dtype for name, dtype in SIGNAL.items() if name not in ("role", "rule")}
 
 
@@ -70,6 +74,16 @@ class Lookup:
         """The column with the name or address that is looked up."""
         return f"{self.into}.key"
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What it adds to rows."""
+        return tuple(f"{self.into}.{name}" for name in PLACE)
+
+    def question(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """What the rows of a chunk ask: which key at which `time`; `home` and `row` are where the answer goes."""
+        numbered = rows.with_row_index("row").filter(pl.col(self.key).is_not_null())
+        return numbered.select(pl.lit(self.into).alias("lookup"), "row", pl.col(PART).alias("home"), pl.col(self.key).alias("key"), "time")
+
     def asked(self) -> pl.Expr:
         """That name or address."""
         asking = pl.col("rule_id").is_in(self.rules)
@@ -85,24 +99,31 @@ def lookups(jobs: Sequence[Ready]) -> tuple[Lookup, ...]:
     return tuple(Lookup(f"@{number}", wanted, tuple(rules)) for number, (wanted, rules) in enumerate(asking.items()))
 
 
-def signals(hits: DataFrame, jobs: Sequence[Ready], setting: Setting) -> DataFrame:
-    """The hits that jobs read: columns of HIT, the fields that jobs read, and those of every lookup."""
-    wanted, principals = lookups(jobs), setting.principals
+def signals(hits: DataFrame, jobs: Sequence[Ready], setting: Setting, parts: int) -> DataFrame:
+    """The hits that jobs read, as blocks: columns of HIT, the fields that jobs read, and those of every lookup."""
+    wanted, principals, fields = lookups(jobs), setting.principals, {**HIT, **_fields(jobs)}
+    placement = setting.placement
+    nowhere = [pl.lit(None, pl.String).alias(name) for each in wanted for name in each.columns] if placement is None else []
+    asking = () if placement is None else wanted
 
-    def name(frame: pl.DataFrame) -> pl.DataFrame:
-        return _named(frame, wanted, principals)
+    def name(raw: pl.DataFrame, home: int) -> Iterator[Named]:
+        rows = _named(raw, wanted, principals).with_columns(pl.lit(home, pl.Int64).alias(PART))
+        yield ROWS, rows.select(*fields, *nowhere, PART)
+        yield from ((ASKED, parted(each.question(rows), "key", parts)) for each in asking)
 
-    rows = mapped(_selected(hits, jobs, setting), name, {**HIT, **_fields(jobs), **{each.key: pl.String for each in wanted}})
-    for each in wanted:
-        rows = _located(rows, each, setting.placement)
-    return rows
+    found = read(_selected(hits, jobs, setting), name)
+    if placement is None or not wanted:
+        return found
+    intervals = read(placement.select(*INTERVAL), lambda rows, _: [(KNOWN, parted(rows, "key", parts))])
+    answered = met(found.unionByName(intervals), parts, (ASKED, KNOWN), lambda frames: _answers(frames, wanted))
+    return met(answered, parts, (ROWS, TOLD), lambda frames: [(ROWS, _answered(frames, wanted))])
 
 
 def signals_here(hits: DataFrame, jobs: Sequence[Ready], setting: Setting) -> pl.DataFrame:
     """The same on the driver, for few hits: one scan, and one of the intervals of the machines that the hits name."""
     wanted = lookups(jobs)
     raw = _selected(hits, jobs, setting)
-    rows = _named(collected(raw, columns_of(raw)), wanted, setting.principals)
+    rows = _named(collected(raw), wanted, setting.principals)
     intervals = _intervals_of(rows, wanted, setting.placement)
     for each in wanted:
         rows = as_of(rows, intervals.filter(pl.col("kind").is_in(each.kinds)), each.key, each.into)
@@ -120,7 +141,7 @@ def _intervals_of(rows: pl.DataFrame, wanted: Sequence[Lookup], placement: DataF
     if placement is None or keys.is_empty():
         return pl.DataFrame(schema=dict(PLACEMENT))
     named = placement.sparkSession.createDataFrame(pa.table({"key": pa.array(keys.to_list(), pa.string())}))
-    return collected(placement.join(F.broadcast(named), "key", "left_semi").select(*PLACEMENT), PLACEMENT)
+    return collected(placement.join(F.broadcast(named), "key", "left_semi").select(*PLACEMENT)).cast(dict(PLACEMENT))  # type: ignore[arg-type]
 
 
 def _fields(jobs: Sequence[Ready]) -> Columns:
@@ -158,27 +179,34 @@ def _flat(name: str) -> Column:
     return column if BY_NAME[name].type == "long" else column.cast("string")
 
 
-def _located(rows: DataFrame, lookup: Lookup, placement: DataFrame | None) -> DataFrame:
-    """The rows with the columns of a lookup, as of their time, in place of its key."""
-    after = {name: dtype for name, dtype in columns_of(rows).items() if name != lookup.key}
-    into = {f"{lookup.into}.{name}": pl.String for name in PLACE}
-    if placement is None:
-        return rows.select(*(f"`{there(name)}`" for name in after), *(F.lit(None).cast("string").alias(there(name)) for name in into))
-    interval = {name: PLACEMENT[name] for name in ("key", "valid_from", "valid_to", *PLACE)}
-    intervals = placement.where(F.col("kind").isin(*lookup.kinds)).select(
-        F.col("key").alias(there(lookup.key)), *(F.col(name).alias(f"?{name}") for name in interval))
-    sides = rows.unionByName(intervals, allowMissingColumns=True)
+def _answers(frames: Frames, wanted: Sequence[Lookup]) -> Iterator[Named]:
+    """Where machines were that are asked for, to the rows that ask; where nothing is known there is no answer."""
+    if ASKED not in frames:
+        return
+    known = _whole(frames[KNOWN]) if KNOWN in frames else empty(PLACEMENT)
+    for kinds in dict.fromkeys(each.kinds for each in wanted):
+        asked = frames[ASKED].filter(pl.col("lookup").is_in([each.into for each in wanted if each.kinds == kinds]))
+        told = as_of(asked, known.filter(pl.col("kind").is_in(kinds)), "key", "at")
+        yield TOLD, told.filter(pl.any_horizontal(pl.col(ANSWER).is_not_null())).select(
+            "row", "lookup", *ANSWER, pl.col("home").alias(PART))
 
-    def meet(frame: pl.DataFrame) -> pl.DataFrame:
-        where = frame.filter(pl.col("?valid_from").is_not_null()).select(pl.col(f"?{name}").alias(name) for name in interval)
-        return as_of(frame.filter(pl.col("?valid_from").is_null()), _whole(where), lookup.key, lookup.into)
 
-    # What names no machine asks for nothing: it is spread over all tasks.
-    spread = sides.repartition(F.coalesce(F.col(f"`{there(lookup.key)}`"), F.col("event")))
-    return mapped(spread, meet, {**after, **into}, whole=True)
+def _answered(frames: Frames, wanted: Sequence[Lookup]) -> pl.DataFrame:
+    """The rows of a chunk with the columns of every lookup."""
+    rows = frames[ROWS].with_row_index("row")
+    told = frames.get(TOLD, pl.DataFrame(schema={"row": pl.UInt32, "lookup": pl.String, **dict.fromkeys(ANSWER, pl.String)}))
+    for each in wanted:
+        mine = told.filter(pl.col("lookup") == each.into).drop("lookup").rename(dict(zip(ANSWER, each.columns, strict=True)))
+        rows = rows.join(mine, on="row", how="left", maintain_order="left")
+    return rows.drop("row").with_columns(pl.lit(0, pl.Int64).alias(PART))
 
 
 def _whole(intervals: pl.DataFrame) -> pl.DataFrame:
     """Intervals with all columns of PLACEMENT."""
     return intervals.with_columns(
         pl.lit(None, dtype).alias(name) for name, dtype in PLACEMENT.items() if name not in intervals.columns).select(PLACEMENT.keys())
+
+
+def micros_of(day: date) -> int:
+    """When a day begins."""
+    return (datetime(day.year, day.month, day.day, tzinfo=UTC) - EPOCH) // MICROSECOND

@@ -12,7 +12,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from pipeline import ingest
-from pipeline.context import tables
+from pipeline.context import folding, tables
 from pipeline.context.document import roles
 from pipeline.context.files import Context, read_context
 from pipeline.kernel.engine import Engine
@@ -157,19 +157,19 @@ def test_the_commands_answer_who_where_and_whose(tmp_path: Path, spark: SparkSes
 def test_no_rows_are_joined_with_one_another(tmp_path: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
     plans: list[str] = []
 
-    def planned(told: Any, buckets: set[str] | None, real: Any = tables.to_fold) -> Any:
-        both = real(told, buckets)
+    def planned(told: Any, buckets: set[str] | None, target: Any, real: Any = tables.folded) -> Any:
+        both = real(told, buckets, target)
         plans.append(both._jdf.queryExecution().executedPlan().toString())
         return both
 
     monkeypatch.setattr(tables, "FEW", 0)
-    monkeypatch.setattr(tables, "to_fold", planned)
+    monkeypatch.setattr(tables, "folded", planned)
     read(spark, tmp_path, EARLY)
     (plan,) = plans
-    assert "Join" not in plan and "CartesianProduct" not in plan and plan.count("Exchange hashpartitioning") == 1
+    assert "Join" not in plan and "CartesianProduct" not in plan and plan.count("Exchange hashpartitioning") == 2
 
 
 def test_a_bucket_is_the_same_everywhere() -> None:
-    rows = pl.DataFrame({"vm": ["web01", "db01", None, "web01"]}).select(tables.bucket(pl.col("vm")))
+    rows = pl.DataFrame({"vm": ["web01", "db01", None, "web01"]}).select(folding.bucket(pl.col("vm")))
     assert rows.to_series().to_list() == ["58", "50", None, "58"]
 
