@@ -3,9 +3,10 @@
 First pass, by pair (hops/ends.py, hops/edges.py): signals to edges between machines, placed at both ends as of their time. Kept are pairs
 that are rare in the 30 days before, and crossings of tenants that no row of the segmentation allows. Machines whose work is to go
 everywhere (bastions, scanners, configuration management, backup proxies) are left out by the policies.
-Second pass, by the (UTC) day of a path's first hop (paths): a path is worth an alert with three VMs and a score of `threshold`. For each
-hop the best path that ends with it counts; paths that share a hop are one alert, known by the first hop. A hop into another tenant that is
-in no such path is an alert by itself, one per source machine, tenant and day.
+Second pass, by the (UTC) day of a path's first hop (paths): a path is worth an alert with a score of `threshold` and three VMs, or two of
+which the second is another tenant's and was reached through a manager or host. For each hop the best path that ends with it counts; paths
+that share a hop are one alert, known by the first hop. A hop into another tenant that is in no such path is an alert by itself, one per
+source machine, tenant and day.
 
 What a block of a day sees are the edges of that day, of the day before (paths that began then take their hops away from later ones) and of
 the day after (a path lasts a day at most): three copies of few edges, since a habit is none. Nothing older bears on an alert, so any cut of

@@ -254,6 +254,27 @@ def test_from_a_guest_over_its_hypervisor_into_another() -> None:
     assert (found["severity"], found["score"]) == ("critical", 67.0)  # 4 x 3 + 10 + 25 + 20
 
 
+def test_two_machines_are_enough_where_a_host_or_manager_leads_into_another_tenant() -> None:
+    def over(host: str, target: str, **policy: Any) -> list[dict[str, Any]]:
+        done = {"role": "guest_operation", "time": us(20), "event": "g", "host": host, "vm": target, "user": "root"}
+        return judge([hop(10, "blue1", host, "root", "host_login"), done], **policy)
+
+    found = over("esx01", "red1")
+    assert [(row["severity"], row["score"], row["detail"]["path.machines"]) for row in found] == [
+        ("critical", 61.0, ["blue1", "esx01", "red1"])]  # 2 x 3 + 10 + 25 + 20
+    assert over("esx04", "blue4") == []
+    allowed = Policies(segmentation=(Flow(source="tenant:blue", target="tenant:red", action="allow"),))
+    assert over("esx01", "red1", policies=allowed) == []
+
+
+def test_a_console_is_part_of_a_path_though_it_is_a_habit() -> None:
+    daily = [by_manager(NOON - timedelta(days=day), "blue4", role="console_ticket") for day in range(1, 6)]
+    path = [hop(0, "blue1", "vc01", "anna", "host_login"), by_manager(5, "red2", role="console_ticket"), hop(15, "red2", "red1", "db")]
+    found = one(daily + path)
+    assert (found["severity"], found["detail"]["path.machines"]) == ("high", ["blue1", "vc01", "red2", "red1"])
+    assert judge([*daily, *path[1:]]) == []
+
+
 def test_guest_operations_through_a_manager_are_a_walk_of_who_does_them() -> None:
     walk = [hop(-5, "203.0.113.9", "vc01", "anna", "host_login"),
             *(by_manager(7 * n, name) for n, name in enumerate(("blue1", "red2", "blue3", "red1")))]

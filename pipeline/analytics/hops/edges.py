@@ -1,10 +1,11 @@
-"""Whole pairs to the edges that are worth a look: rare ones, and those that cross into another tenant without leave.
+"""Whole pairs to the edges that are worth a look: rare ones, consoles, and those that cross into another tenant without leave.
 
 An edge is what one user did from one machine to another within a minute of the clock, whatever number of logs tells it. Its rarity is
--ln((d + 1) / (history_days + 1)), capped, of the d days before its own (UTC) on which the pair was seen: a pair seen daily has 0, one
-never seen the cap. Days, not events, so that an hour of attempts does not make a habit. What a person does through a manager (guest
-operations, consoles) is rare as it is for that person, since one manager leads to all VMs. In a maintenance window of the target's host
-nothing is rare. Sorting and binary search only: O(n log n) in the signals of a pair.
+-ln((d + 1) / (history_days + 1)), capped, of the d days before its own (UTC) on which the pair was seen: a pair seen daily has 0, one never
+seen the cap. Days, not events, so that an hour of attempts does not make a habit. What a person does through a manager (guest operations,
+consoles) is rare as it is for that person, since one manager leads to all VMs. Consoles are kept even where they are a habit: from which VM
+somebody came to the manager, the path tells. In a maintenance window of the target's host nothing is rare. Sorting and binary search only:
+O(n log n) in the signals of a pair.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def judge(rows: pl.DataFrame, p: Hopping, horizon: int) -> pl.DataFrame:
     edges = _once(known.with_columns(pair.alias("pair")))
     habits = edges.with_columns(_days_before(edges, p.history_days), pl.Series("bypass", _without_network(edges, p)))
     crossed = habits.with_columns(*crossings("from", "to", p), c("bypass").alias("guestop_bypass"))
-    rare = (c("days") < p.habitual_days) | c("tenant_cross")
+    rare = (c("days") < p.habitual_days) | c("tenant_cross") | (c("through") & (c("kind") == CONSOLE))
     return crossed.with_columns(_rarity(p).alias("rarity")).filter(rare).select(c(name).cast(dtype) for name, dtype in EDGES.items())
 
 

@@ -94,8 +94,11 @@ class Search:
     def step(self, hop: Hop) -> Path | None:
         """Takes a hop in; gives the best path that ends with it, if one is worth an alert."""
         paths = self._kept(hop, [self._extended(path, hop) for path in self._before(hop)])
-        worth = [path for path in paths if len(path.vms) >= 3 and path.score >= self._p.threshold]
-        return min(worth, key=_rank, default=None)
+        return min(filter(self._is_worth, paths), key=_rank, default=None)
+
+    def _is_worth(self, path: Path) -> bool:
+        """Three VMs, or two of which the second is another tenant's and was reached through a manager or host: no single hop shows that."""
+        return path.score >= self._p.threshold and (len(path.vms) >= 3 or (len(path.vms) == 2 and _crosses_through(path)))
 
     def first(self, hop: Hop) -> Path:
         """The path of this hop alone."""
@@ -166,6 +169,10 @@ class Search:
         if len(paths) <= self._p.open_paths:
             return paths
         return {path.identity: path for path in sorted(paths.values(), key=_rank)[:self._p.open_paths]}
+
+
+def _crosses_through(path: Path) -> bool:
+    return any(hop.through and crossed for hop, (_, crossed, _, _) in zip(path.hops, path.relations, strict=True))
 
 
 def _rank(path: Path) -> Rank:
