@@ -72,6 +72,13 @@ def test_the_whole_chain_is_told_in_order() -> None:
         "ssh session opened, and 1 more such signal.")
 
 
+@pytest.mark.parametrize(("before", "silent"), [("db01", True), ("mail01", False)])
+def test_of_an_account_without_an_address_a_habit_is_what_is_done_to_the_same_guest(before: str, silent: bool) -> None:
+    earlier = at(NOON - timedelta(days=4), "second_vm", "esx_guest_operation", host="esx09", vm=before, user="root")
+    found = one(earlier, HYPERCALL, CORE, at(40, "second_vm", "esx_guest_operation", vm="db01", user="root"))
+    assert (found["severity"], "touch" in found["detail"]["stages"]) == (("medium", False) if silent else ("high", True))
+
+
 @pytest.mark.parametrize(("signals", "severity", "score"), [
     ((CORE, BINARY), "critical", 70),
     ((HYPERCALL, CORE, BINARY), "critical", 90),

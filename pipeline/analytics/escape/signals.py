@@ -66,12 +66,16 @@ class EscapeParameters(Parameters):
 
 
 def keyed(rows: pl.DataFrame, parameters: EscapeParameters) -> pl.DataFrame:
-    """Signals by guest (precursors and moves), by person and address (logins, touches), all others by host."""
+    """Signals by guest (precursors and moves), by person and address (logins, touches), all others by host.
+
+    Who touches guests by an account without an address may be anybody (root on a host): of that a habit is what is done to the same guest.
+    """
     guest = c("role").is_in(OF_GUEST) & c("vm").is_not_null()
     person = c("role").is_in(OF_PERSON) & c("user").is_not_null()
+    touched = pl.when(c("role") == "second_vm").then("vm")
     return rows.filter(_place().is_not_null()).with_columns(
         pl.when(guest).then(pl.concat_str(pl.lit("vm"), "vm", separator=SEPARATOR))
-        .when(person).then(pl.concat_str("role", "user", c("source.ip").fill_null(""), separator=SEPARATOR))
+        .when(person).then(pl.concat_str("role", "user", pl.coalesce("source.ip", touched, pl.lit("")), separator=SEPARATOR))
         .otherwise(pl.concat_str(pl.lit("host"), _place(), separator=SEPARATOR)).alias("key"))
 
 
