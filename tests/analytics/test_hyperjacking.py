@@ -113,8 +113,10 @@ class TestClasses:
     def test_three_classes_and_a_high_score_are_critical(self) -> None:
         assert one(VIB, SCRIPT, at(3, "behaviour", "esx_unknown_binary_run"))["severity"] == "critical"
 
-    def test_light_evidence_of_two_classes_is_medium(self) -> None:
-        assert one(at(0, "integrity", "esx_acceptance_level_lowered"), SCRIPT)["severity"] == "medium"  # 44.8
+    @pytest.mark.parametrize(("hours", "severity"), [(2, "high"), (2 * DAY, "high"), (7 * DAY, None)])
+    def test_light_evidence_of_two_classes_is_high_on_one_day_and_nothing_a_week_apart(self, hours: float, severity: str | None) -> None:
+        found = judge(at(0, "integrity", "esx_acceptance_level_lowered"), at(hours, "persistence", "esx_ssh_keys_changed"))
+        assert [row["severity"] for row in found] == ([severity] if severity else [])
 
     def test_evidence_of_two_hosts_is_not_put_together(self) -> None:
         assert judge(VIB, SCRIPT | {"host": "esx02"}) == []
@@ -333,7 +335,8 @@ def test_planned_and_explained_rules_have_weights() -> None:
 
 
 def test_a_weight_that_is_given_wins_and_leaves_the_others() -> None:
-    assert one(VIB, SCRIPT, weights={"esx_boot_script_changed": 5})["severity"] == "medium"
+    assert one(VIB, SCRIPT, weights={"esx_boot_script_changed": 6})["severity"] == "high"
+    assert judge(VIB, SCRIPT, weights={"esx_boot_script_changed": 4}) == []  # no class of evidence any more
     assert EvidenceParameters(weights={"x": 1}).weights["vcenter_host_added"] == 30
 
 

@@ -64,7 +64,8 @@ class EvidenceParameters(Parameters):
     memory: timedelta = Field(timedelta(days=14), description="After so long it is worth nothing; two half-lives, as a quarter of the "
                               "heaviest piece is less than the lightest")
     class_least: float = Field(5, description="Points with which a class counts: a piece of 20 does for the whole memory")
-    high: float = Field(45, description="Score of an alert of level high, with two classes: two pieces of 25 within a day, not two of 20")
+    high: float = Field(35, description="Score of an alert of level high, with two classes: two pieces of 20 within two days; a week apart "
+                        "they may be chores")
     critical: float = Field(90, description="Score of a critical one, with three classes: a whole take-over")
     inventory: float = Field(40, description="Points of inventory differences that are a medium alert alone: one machine that runs and is "
                              "registered nowhere, or one change that nobody logged; no rule tells of these")
@@ -171,7 +172,7 @@ def _level(p: EvidenceParameters) -> pl.Expr:
     """0 is none, 1 medium, 2 high, 3 critical (SEVERITIES)."""
     several = c("classes") >= 2
     critical = (c("classes") >= 3) & (c("score") >= p.critical)
-    medium = (several & (c("score") >= p.inventory)) | (c("_lists") >= p.inventory) | ((c("signals") >= 2) & (c("score") >= p.one_class))
+    medium = (c("_lists") >= p.inventory) | ((c("signals") >= 2) & (c("score") >= p.one_class))
     return (pl.when(critical).then(3).when(several & (c("score") >= p.high)).then(2).when(medium).then(1).otherwise(0)).cast(pl.Int8)
 
 
