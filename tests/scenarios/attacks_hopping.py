@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from . import doings as do
-from .parts import HOUR, TENANTS, Case, Vm
+from .parts import HOUR, TENANTS, Case, Nothing, Vm
 from .world import World
 
 JOB = "vm_hopping"
@@ -88,7 +89,99 @@ def disk(world: World, time: datetime) -> None:
     do.hot_remove(world, time + timedelta(minutes=25), theirs, mine, person.corp, case)
 
 
-ATTACKS = (linear, migrated, crossing, reused, guest_operations, disk)
+def sideways(world: World, time: datetime) -> None:
+    """With an account that all application servers know, from one to the next until one leads to a database."""
+    tenant = world.rng.choice(TENANTS)
+    apps = [world.take_vm(time - HOUR, time + 5 * HOUR, tenant=tenant, role="app") for _ in range(4)]
+    db = world.take_vm(time - HOUR, time + 5 * HOUR, tenant=tenant, role="db")
+    case = _case(world, "sideways_with_one_account", *apps, db)
+    moment = time
+    for source, target in pairwise([*apps, db]):
+        _hop(world, moment, source, target, "svc-deploy", case, "password")
+        moment += timedelta(minutes=world.rng.uniform(5, 60))
+
+
+def neighbours(world: World, time: datetime) -> None:
+    """From machine to machine on one host, since what goes from guest to guest there passes no firewall of the network."""
+    crowds: dict[tuple[str, str, str], list[Vm]] = {}
+    for vm in world.untouched(time - HOUR, time + 3 * HOUR):
+        crowds.setdefault((vm.tenant, vm.zone, world.where(vm.name, time)), []).append(vm)
+    several = [crowd for crowd in crowds.values() if len(crowd) >= 3]
+    if not several:
+        raise Nothing("no three machines of a tenant and zone on one host")
+    chosen = world.rng.sample(world.rng.choice(several), 3)
+    world.use(*(vm.name for vm in chosen))
+    case = _case(world, "neighbours_on_one_host", *chosen)
+    for nth, (source, target) in enumerate(pairwise(chosen)):
+        _hop(world, time + nth * timedelta(minutes=world.rng.uniform(6, 25)), source, target, "root", case, "password")
+
+
+def through_host(world: World, time: datetime) -> None:
+    """A host's password lay in a guest: with it onto the host, and from there with the guest agent into a machine of another tenant."""
+    source = world.take_vm(time - HOUR, time + 3 * HOUR, kind="kvm", role="app")
+    host = world.where(source.name, time)
+    target = world.rng.choice([vm for vm in world.untouched(time - HOUR, time + 3 * HOUR, host=host) if vm.tenant != source.tenant])
+    world.use(target.name)
+    case = _case(world, "through_the_host", source, target)
+    case.names(host=host)
+    _hop(world, time, world.rng.choice(world.untouched(time - HOUR, time + 3 * HOUR, kind="kvm", tenant=source.tenant)), source, "svc-app",
+         case)
+    do.ssh(world, time + timedelta(minutes=9), host, "root", source.address, case, "password")
+    do.records(world, time + timedelta(minutes=17), host, "type=SYSCALL msg={stamp}: arch=c000003e syscall=59 success=yes exit=0 a0=7ffc "
+               "a1=7ffd a2=5652 a3=7f7d items=2 ppid=6234 pid=6235 auid=0 uid=0 gid=0 euid=0 suid=0 fsuid=0 egid=0 sgid=0 fsgid=0 tty=pts0 "
+               'ses=64 comm="virsh" exe="/usr/bin/virsh" key="virsh_exec"\x1dARCH=x86_64 SYSCALL=execve AUID="root" UID="root"',
+               f'type=EXECVE msg={{stamp}}: argc=4 a0="virsh" a1="qemu-agent-command" a2="{target.name}" '
+               "a3=7B2265786563757465223A2267756573742D65786563227D", case=case)
+
+
+def through_esxi(world: World, time: datetime) -> None:
+    """The same on ESXi: from a guest to the host past vCenter, and with its own tools into a guest of another tenant."""
+    source = world.take_vm(time - HOUR, time + 3 * HOUR, kind="esxi", role="web")
+    host = world.where(source.name, time)
+    near = [vm for vm in world.untouched(time - HOUR, time + 3 * HOUR, host=host) if vm.tenant != source.tenant]
+    target = world.rng.choice(near)
+    world.use(target.name)
+    case = _case(world, "through_the_host_esxi", source, target)
+    case.names(host=host)
+    do.esxi_client(world, time, host, "root", source.address, "govc/0.37.0", case)
+    do.host_guest_operation(world, time + timedelta(minutes=11), target, "root", case=case)
+
+
+def connections(world: World, time: datetime) -> None:
+    """The last machine of the chain sends no logs; that the one before reached for it, the audit rules there tell."""
+    web, app, db, case = _three(world, time, "last_hop_by_connection")
+    _hop(world, time, web, app, "svc-app", case)
+    do.connected(world, time + timedelta(minutes=world.rng.uniform(8, 25)), app.name, db.address, 22, "ssh", case)
+
+
+def consoles(world: World, time: datetime) -> None:
+    """A stolen session at vCenter, used from a guest: the console of another tenant's machine, and over the network on from there."""
+    person = world.take_person()
+    source = world.take_vm(time - HOUR, time + 3 * HOUR, role="app")
+    doors = world.untouched(time - HOUR, time + 3 * HOUR, kind="esxi", role="app")
+    door = world.rng.choice([vm for vm in doors if vm.tenant != source.tenant])
+    goal = world.rng.choice(world.untouched(time - HOUR, time + 3 * HOUR, tenant=door.tenant, role="db"))
+    world.use(door.name, goal.name)
+    case = _case(world, "console_of_another_tenant", source, door, goal)
+    case.names(user=person.name)
+    do.vcenter_login(world, time, person.name, source.address, case=case)
+    do.console(world, time + timedelta(minutes=6), door, person.corp, case)
+    _hop(world, time + timedelta(minutes=19), door, goal, "postgres", case)
+
+
+def own_tenant(world: World, time: datetime) -> None:
+    """Commands in machines of one tenant and zone through vCenter, with the account of one who may do so and never does."""
+    person, tenant = world.take_person(), world.rng.choice(TENANTS)
+    case = world.case(JOB, "guest_operations_in_one_tenant")
+    case.names(user=person.name)
+    for nth in range(3):
+        vm = world.take_vm(time - HOUR, time + 3 * HOUR, kind="esxi", tenant=tenant, role="app")
+        case.names(vm=vm.name)
+        do.guest_operation(world, time + timedelta(minutes=12 * nth), vm, person.corp, case=case)
+
+
+ATTACKS = (linear, migrated, crossing, reused, guest_operations, disk, sideways, neighbours, through_host, through_esxi, connections,
+           consoles, own_tenant)
 
 
 # --- negatives: the scanner, the bastion, backups and configuration management also work every day in life.py ------------------------

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from . import doings as do
-from .parts import DAY, HOUR, Case, Person
+from .parts import ACCESS, DAY, HOUR, Case, Person
 from .world import World
 
 JOB = "login_baseline"
@@ -78,7 +79,51 @@ def forged(world: World, time: datetime) -> None:
              f"User {person.corp}@{person.vpn} logged in as {do.NEXT_BROWSER}", case, datacenter="")
 
 
-ATTACKS = (abroad, travel, without_factor, token, direct, kvm_from_outside, fresh_administrator, forged)
+def sprayed(world: World, time: datetime) -> None:
+    """Passwords are tried from an ordinary line of the same country, such as intruders rent, until one fits."""
+    person, case = world.take_person(), world.case(JOB, "sprayed_from_near")
+    ip = _line(world)
+    case.names(user=person.name, ip=ip)
+    night = _night(time)
+    for nth in range(world.rng.randrange(6, 20)):
+        do.vcenter_refused(world, night + do.seconds(40 * nth), person.name, ip, case)
+    do.vcenter_login(world, night + timedelta(minutes=16), person.name, ip, "python-requests/2.31.0", case)
+
+
+def junior_abroad(world: World, time: datetime) -> None:
+    """The account of one with few rights, from another country, at the hours and with the browser of its owner."""
+    junior = [one for one in world.people if not one.senior]
+    person, case, ip = _stolen(world, time, "junior_abroad", among=junior)
+    do.vcenter_login(world, time.replace(hour=person.shift + 3), person.name, ip, world.rng.choice(("curl/8.5.0", "govc/0.37.0")), case)
+
+
+def kvm_by_password(world: World, time: datetime) -> None:
+    """A password found somewhere opens a KVM host, from a line of the same country, after some that did not."""
+    person, case, ip = world.take_person(), world.case(JOB, "kvm_by_password"), _line(world)
+    host = world.take_host("kvm", time)
+    case.names(user=person.name, ip=ip, host=host.name)
+    night = _night(time)
+    for nth in range(world.rng.randrange(5, 12)):
+        do.ssh_refused(world, night + do.seconds(9 * nth), host.name, person.name, ip, case)
+    do.ssh(world, night + timedelta(minutes=4), host.name, person.name, ip, case, "password")
+
+
+def key_of_cloud(world: World, time: datetime) -> None:
+    """An access key that lay in a repository: with it a role is taken, from another country."""
+    person, case, ip = _stolen(world, time, "stolen_access_key", cloud=True)
+    do.assume_role(world, _night(time), person.name, "operator", ip, mfa=False, agent="Boto3/1.34.0", case=case)
+
+
+def without_factor_near(world: World, time: datetime) -> None:
+    """A console login that shows no second factor, from a line of the same country, at the owner's hours and with another browser."""
+    person, case, ip = world.take_person(cloud=True), world.case(JOB, "mfa_missing_near"), _line(world)
+    case.names(user=person.name, ip=ip)
+    do.console_login(world, time.replace(hour=person.shift + 4), person.name, ip, mfa=False,
+                     agent="Mozilla/5.0 (X11; Linux x86_64; rv:126.0) Gecko/20100101 Firefox/126.0", case=case)
+
+
+ATTACKS = (abroad, travel, without_factor, token, direct, kvm_from_outside, fresh_administrator, forged, sprayed, junior_abroad,
+           kvm_by_password, key_of_cloud, without_factor_near)
 
 
 # --- negatives --------------------------------------------------------------------------------------------------------------------
@@ -124,13 +169,24 @@ def new_proxy(world: World, time: datetime) -> None:
         do.vcenter_login(world, time + 6 * nth * HOUR, "svc-backup", address, "VMware vim-java 1.0", case, minutes=5)
 
 
-NEGATIVES = (new_colleague, on_call, conference, mistyped, new_proxy)
+def new_provider(world: World, time: datetime) -> None:
+    """An administrator has a new provider at home and forgets the VPN."""
+    person, case = _negative(world, "new_provider_at_home")
+    do.vcenter_login(world, time.replace(hour=person.shift + 2), person.name, f"{ACCESS}{130 + person.number}", do.NEXT_BROWSER, case)
 
 
-def _stolen(world: World, time: datetime, attack: str, cloud: bool | None = None) -> tuple[Person, Case, str]:
-    person, case, ip = world.take_person(cloud), world.case(JOB, attack), f"203.0.113.{world.rng.randrange(1, 250)}"
+NEGATIVES = (new_colleague, on_call, conference, mistyped, new_proxy, new_provider)
+
+
+def _stolen(world: World, time: datetime, attack: str, cloud: bool | None = None, among: Sequence[Person] = ()) -> tuple[Person, Case, str]:
+    person, case, ip = world.take_person(cloud, among), world.case(JOB, attack), f"203.0.113.{world.rng.randrange(1, 250)}"
     case.names(user=person.name, ip=ip)
     return person, case, ip
+
+
+def _line(world: World) -> str:
+    """An address of somebody's line in the same country."""
+    return f"{ACCESS}{world.rng.randrange(160, 250)}"
 
 
 def _negative(world: World, attack: str) -> tuple[Person, Case]:

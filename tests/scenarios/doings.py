@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -104,12 +105,44 @@ def run(world: World, time: datetime, host: str, auid: int, *argv: str, exe: str
     world.write(AUDIT, execve(time, world.serial(), auid, *argv, exe=exe or f"/usr/bin/{argv[0]}", key=key, node=host), case=case)
 
 
+def kernel(world: World, time: datetime, host: str, text: str, case: Case | None = None) -> None:
+    """A line of the kernel of a KVM host."""
+    world.write(AUTH, (time, f"<4>1 {time.isoformat(timespec='microseconds')} {host} kernel - - -  {text}"), case=case)
+
+
+def connected(world: World, time: datetime, machine: str, address: str, port: int, program: str, case: Case | None = None) -> None:
+    """A program of a machine whose audit rules watch connections reaches for a port of another one."""
+    who = "auid=1000 uid=1000 gid=1000 euid=1000 suid=1000 fsuid=1000 egid=1000 sgid=1000 fsgid=1000 tty=pts0 ses=64"
+    where = "".join(f"{int(part):02X}" for part in address.split("."))
+    records(world, time, machine, "type=SYSCALL msg={stamp}: arch=c000003e syscall=42 success=yes exit=0 a0=3 a1=55d0 a2=10 a3=0 items=0 "
+            f'ppid=6234 pid=6235 {who} comm="{program}" exe="/usr/bin/{program}" key="net_connect"\x1dARCH=x86_64 SYSCALL=connect '
+            'AUID="svc-app" UID="svc-app"', f"type=SOCKADDR msg={{stamp}}: saddr=0200{port:04X}{where}0000000000000000\x1dSADDR={{ "
+            f"saddr_fam=inet laddr={address} lport={port} }}", case=case)
+
+
+def told(world: World, time: datetime, host: str, subject: str, text: str, case: Case | None = None) -> None:
+    """What vCenter says of a host, as its event broker delivers it."""
+    stamp = f"{time:%Y-%m-%dT%H:%M:%S}.000Z"
+    body = {"id": f"{world.serial()}", "source": "https://vcsa01/sdk", "specversion": "1.0", "type": "com.vmware.event.router/eventex",
+            "subject": subject, "time": stamp, "data": {
+                "Key": 9902, "ChainId": 9902, "CreatedTime": stamp, "UserName": "", "Datacenter": {"Name": "DC1"},
+                "Host": {"Name": host, "Host": {"Type": "HostSystem", "Value": "host-99"}}, "FullFormattedMessage": text,
+                "EventTypeId": subject}}
+    world.write(VC, (time, json.dumps(body, separators=(",", ":"))), case=case)
+
+
 def booted(world: World, time: datetime, host: Host) -> None:
-    """An ESXi host starts, and its daemons say what version it has."""
+    """An ESXi host starts."""
     vob(world, time, host.name, "esx.audit.host.boot", "Host has booted.")
+    file_begun(world, time + seconds(20), host, time)
+
+
+def file_begun(world: World, time: datetime, host: Host, started: datetime | None = None) -> None:
+    """The head of a log file of the host's agent: what it is, and since when it runs."""
     version, build = host.build.split()
-    world.write(ESXI, esxi(time + seconds(20), host.name, "Hostd", f"- time the service was last started {time:%Y-%m-%dT%H:%M:%S}.000Z, "
-                           f"Section for VMware ESX, pid=2099656, version={version}, build={build}, option=Release"))
+    since = started or world.start
+    world.write(ESXI, esxi(time, host.name, "Hostd", f"- time the service was last started {since:%Y-%m-%dT%H:%M:%S}.000Z, Section for "
+                           f"VMware ESX, pid=2099656, version={version}, build={build}, option=Release"))
 
 
 # --- what is done to machines ---------------------------------------------------------------------------------------------------
@@ -118,6 +151,14 @@ def booted(world: World, time: datetime, host: Host) -> None:
 def guest_operation(world: World, time: datetime, vm: Vm, user: str, what: str = "Start Program", case: Case | None = None) -> None:
     """A command in a guest, through VMware Tools: vCenter tells it."""
     event(world, time, "EventEx", user, f"Guest operation {what} performed on Virtual machine {vm.name}.", case)
+
+
+def host_guest_operation(world: World, time: datetime, vm: Vm, user: str, what: str = "Start Program", case: Case | None = None) -> None:
+    """The same past vCenter: its host tells it."""
+    number = world.serial()
+    world.write(ESXI, esxi(time, world.where(vm.name, time), "Hostd", "info hostd[2099656] [Originator@6876 sub=Vimsvc.ha-eventmgr "
+                           f"opID=esxui-{number:04x}-39 user={user}] Event {number} : Guest operation {what} performed on Virtual machine "
+                           f"{vm.name}."), case=case)
 
 
 def console(world: World, time: datetime, vm: Vm, user: str, case: Case | None = None) -> None:
@@ -168,6 +209,9 @@ def power(world: World, time: datetime, vm: Vm, on: bool, user: str, case: Case 
 def moved(world: World, move: Move, case: Case | None = None) -> None:
     """The lines of a move that the world knows."""
     vm, came = world.vms[move.vm], world.before(move.vm, move.time)
+    clusters = {world.hosts[host].cluster for host in (came, move.to) if host in world.hosts}
+    if any(cluster in clusters and since <= move.time <= until for cluster, since, until in world.deaf):
+        return
     if vm.kind == "kvm":
         _moved_kvm(world, move, vm, came, case)
         return

@@ -2,6 +2,7 @@
 
 `python -m tests.scenarios.evaluate` (`make eval`) takes the tuning seeds 0-19 and the held-out seeds 1000-1009, which nothing may be tuned
 on (`--tuning` leaves them out), and writes tests/scenarios/results.json. Jobs run as pure functions over the kernel's hits, without Spark.
+What each signal is worth is asked of the tuning seeds only: each is judged again without it, from the same signals.
 """
 
 from __future__ import annotations
@@ -10,22 +11,22 @@ import argparse
 import json
 import multiprocessing
 import os
-import statistics
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from pipeline.analytics.documents import Ready
 
 from . import generate, memory
+from .figures import results, show
 from .parts import START
-from .scoring import Finding, Planted, Score, meets, score
+from .scoring import Finding, Planted, Score, Worth, meets, score, worth
 from .variants import variants
 from .world import World
 
@@ -37,14 +38,28 @@ SETTLING = (6, 15, 30, 61)  # minutes after an attack at which to look again: so
 HOUR = 3_600_000_000
 
 
+@dataclass
+class Judged:
+    """What is said of one job: its score, and what each of its signals is worth. It adds up."""
+
+    score: Score = field(default_factory=Score)
+    worth: dict[str, Worth] = field(default_factory=dict)
+
+    def __iadd__(self, other: Judged) -> Judged:
+        self.score += other.score
+        for name, one in other.worth.items():
+            self.worth.setdefault(name, Worth()).__iadd__(one)
+        return self
+
+
 @cache
 def reader() -> memory.Reader:
     """One a process: it compiles rules."""
     return memory.Reader.of(generate.JOBS)
 
 
-def evaluate_seed(seed: int, quick: bool) -> dict[str, dict[str, Score]]:
-    """Scores of one data centre: job -> variant ("" is the job as it is) -> score."""
+def evaluate_seed(seed: int, quick: bool) -> dict[str, Judged]:
+    """What is said of each job over one data centre."""
     world = generate.generate(seed, vms=VMS, days=DAYS)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -55,18 +70,21 @@ def evaluate_seed(seed: int, quick: bool) -> dict[str, dict[str, Score]]:
         return {each.job.type: _job(each, found, cases, world, quick) for each in found.jobs}
 
 
-def _job(ready: Ready, found: memory.Found, cases: list[Planted], world: World, quick: bool) -> dict[str, Score]:
+def _job(ready: Ready, found: memory.Found, cases: list[Planted], world: World, quick: bool) -> Judged:
     rows = found.signals[ready.job.type]
-    until = micros(world.end)
-    every = [("", ready, rows), *(() if quick else variants(ready, rows))]
-    whole = [(name, memory.judged(part, other, until)) for name, other, part in every]
-    scores = {name: score(ready.job.type, list(findings(said, found)), cases, VMS, world.end - world.start, world.seed)
-              for name, said in whole}
-    said = list(findings(whole[0][1], found))
-    for case in cases if not quick else ():
+
+    def scored(job: Ready, signals: pl.DataFrame) -> tuple[list[Finding], Score]:
+        said = list(findings(memory.judged(signals, job, micros(world.end)), found))
+        return said, score(ready.job.type, said, cases, VMS, world.end - world.start, world.seed)
+
+    said, whole = scored(ready, rows)
+    if quick:
+        return Judged(whole)
+    for case in cases:
         if case.job == ready.job.type and not case.negative and any(meets(one, case) and one.loud for one in said):
-            scores[""].waits.append(_wait(ready, found, rows, case))
-    return scores
+            whole.waits.append(_wait(ready, found, rows, case))
+    off = variants(ready, rows, reader().names.values()) if world.seed in TUNING else ()
+    return Judged(whole, {name: worth(whole, scored(job, signals)[1]) for name, job, signals in off})
 
 
 def findings(said: pl.DataFrame, found: memory.Found) -> Iterator[Finding]:
@@ -105,44 +123,14 @@ def moment(us: int) -> datetime:
     return datetime.fromtimestamp(us / 1e6, UTC)
 
 
-def evaluate(seeds: Iterable[int], quick: bool, processes: int) -> dict[str, dict[str, Score]]:
+def evaluate(seeds: Iterable[int], quick: bool, processes: int) -> dict[str, Judged]:
     """Sums over seeds."""
-    total: dict[str, dict[str, Score]] = {}
+    total: dict[str, Judged] = {}
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        for scores in pool.imap_unordered(partial(evaluate_seed, quick=quick), seeds):
-            for job, variant in scores.items():
-                for name, one in variant.items():
-                    total.setdefault(job, {}).setdefault(name, Score()).__iadd__(one)
+        for each in pool.imap_unordered(partial(evaluate_seed, quick=quick), seeds):
+            for job, one in each.items():
+                total.setdefault(job, Judged()).__iadd__(one)
     return total
-
-
-def results(scores: dict[str, dict[str, Score]], seeds: list[int]) -> list[dict[str, Any]]:
-    """One object a job, as results.json has them."""
-    return [{"job": job, "seeds": seeds, "recall": round(one[""].recall, 4), "precision": round(one[""].precision, 4),
-             "false_high_per_1000_vm_weeks": round(one[""].false_per_1000_vm_weeks, 3),
-             "time_to_alert_s": round(statistics.median(one[""].waits), 1) if one[""].waits else None,
-             "attacks": one[""].attacks, "found": one[""].found, "missed": sorted(one[""].missed), "noisy_negatives": sorted(one[""].noisy),
-             "false": sorted(one[""].false),
-             "ablation": [{"without": name, "recall": round(other.recall, 4), "precision": round(other.precision, 4),
-                           "false_high_per_1000_vm_weeks": round(other.false_per_1000_vm_weeks, 3)}
-                          for name, other in sorted(one.items()) if name]}
-            for job, one in sorted(scores.items())]
-
-
-def show(rows: list[dict[str, Any]]) -> str:
-    """The figures in words."""
-    lines = [f"{'job':16} {'recall':>7} {'precision':>9} {'false High/Critical':>20} {'time to alert':>14}",
-             f"{'':16} {'':7} {'':9} {'per 1,000 VM-weeks':>20} {'median':>14}"]
-    for row in rows:
-        wait = f"{row['time_to_alert_s']:,.0f} s" if row["time_to_alert_s"] is not None else "-"
-        lines.append(f"{row['job']:16} {row['recall']:7.3f} {row['precision']:9.3f} {row['false_high_per_1000_vm_weeks']:20.2f} {wait:>14}")
-    for row in rows:
-        lines += ["", f"{row['job']}: {row['found']} of {row['attacks']} attacks found"]
-        lines += [f"  missed {each}" for each in row["missed"]] + [f"  negative told {each}" for each in row["noisy_negatives"]]
-        lines += [f"  false {each[:150]}" for each in row["false"][:5]]
-        lines += [f"  without {each['without']}: recall {each['recall'] - row['recall']:+.3f}, precision "
-                  f"{each['precision'] - row['precision']:+.3f}" for each in row["ablation"]]
-    return "\n".join(lines)
 
 
 def main() -> None:
@@ -156,7 +144,8 @@ def main() -> None:
     os.environ.setdefault("POLARS_MAX_THREADS", "1")  # for the processes that are started
     began = time.perf_counter()
     seeds = options.seeds or [*TUNING, *(() if options.tuning else HELD_OUT)]
-    rows = results(evaluate(seeds, options.quick, options.processes), seeds)
+    found = evaluate(seeds, options.quick, options.processes)
+    rows = results({job: (one.score, one.worth) for job, one in found.items()}, seeds)
     print(show(rows))
     print(f"\n{len(seeds)} data centres from {START:%Y-%m-%d} of {VMS} machines and {DAYS} days in {time.perf_counter() - began:.0f} s")
     if not (options.tuning or options.seeds or options.quick):

@@ -271,15 +271,18 @@ def _hosts(world: World, start: datetime) -> None:
     """What hosts write by themselves."""
     rng, esx = world.rng, [host for host in world.hosts.values() if host.kind == "esxi"]
     for time in spread(rng, f"{start:%Y-%m-%d}", 8 * len(esx)):
-        host, number = rng.choice(esx).name, world.serial()
+        name, number = rng.choice(esx).name, world.serial()
         login = f"opID=HB-{number:x} user=vpxuser] Event {number} : User vpxuser@{VCENTER} logged in as VMware-client/8.0.3"
         world.write(do.ESXI, rng.choice((
-            esxi(time, host, "Hostd", f"info hostd[2099656] [Originator@6876 sub=Vimsvc.ha-eventmgr {login}"),
-            esxi(time, host, "vmkernel", f"cpu{number % 32}:2098112)ScsiDeviceIO: 3047: Cmd(0x45d9{number % 65536:04x}) 0x1a, CmdSN "
+            esxi(time, name, "Hostd", f"info hostd[2099656] [Originator@6876 sub=Vimsvc.ha-eventmgr {login}"),
+            esxi(time, name, "vmkernel", f"cpu{number % 32}:2098112)ScsiDeviceIO: 3047: Cmd(0x45d9{number % 65536:04x}) 0x1a, CmdSN "
                  f'0x{number:x} from world 0 to dev "naa.600508b1001c3d4a" failed H:0x0 D:0x2 P:0x0 Valid sense data: 0x5 0x24 0x0.', 182),
-            esxi(time, host, "crond[2098000]", f"USER root pid {number} cmd /bin/hostd-probe.sh ++group=host/vim/vmvisor/sh", 78),
-            esxi(time, host, "Fdm", f"info fdm[2100900] [Originator@6876 sub=Invt opID=SWI-{number:x}] "
+            esxi(time, name, "crond[2098000]", f"USER root pid {number} cmd /bin/hostd-probe.sh ++group=host/vim/vmvisor/sh", 78),
+            esxi(time, name, "Fdm", f"info fdm[2100900] [Originator@6876 sub=Invt opID=SWI-{number:x}] "
                  "Datastore (/vmfs/volumes/ds01) is accessible"))))
+    for nth, host in enumerate(esx):  # a new log file begins with what its daemon is
+        if (start.day + nth) % 2:
+            do.file_begun(world, start + rng.uniform(0, 24) * HOUR, host)
     for time in spread(rng, f"{start:%Y-%m-%d}", 3):
         vm = rng.choice([vm for vm in world.vms.values() if vm.kind == "esxi" and world.calm(vm, time, time + HOUR)])
         if world.where(vm.name, time) in world.quiet:

@@ -42,7 +42,7 @@ class Reader:
 
     @property
     def names(self) -> Mapping[str, str]:
-        return {rule.id: rule.name or rule.title for rule in self.catalogue.rules}
+        return {rule.id: rule.name or Path(rule.path).stem for rule in self.catalogue.rules}
 
     def hits(self, logs: Iterable[Path], fields: Iterable[str], principals: Mapping[str, str]) -> pl.DataFrame:
         """Hits of all rules that are read: `rule_id`, `time`, `event`, `fact`, `vm`, `host`, `user` and fields in ECS."""

@@ -12,6 +12,7 @@ DOMAIN = "dc1.example.org"
 VCENTER = "10.0.0.10"
 OFFICE = "192.0.2."  # the company's own addresses
 VPN = "198.51.100."  # .1-.31: what its VPN gives to people at home
+ACCESS = "198.51.100."  # .128-.255: customers of a provider of the same country
 TENANTS = ("acme", "borealis", "cygnus", "dorado", "elara")
 BUILDS = ("8.0.2 22380479", "8.0.3 24585383", "8.0.3 24674464")  # versions and builds of ESXi hosts; the first is older than VMSA-2025-0004
 ROLES = (("web", "dmz", 5), ("app", "app", 7), ("db", "data", 4), ("ad", "data", 1), ("build", "app", 1), ("edge", "shared", 2))
@@ -75,6 +76,11 @@ class Person:
     since: datetime
     shift: int  # hour of the day at which work starts
     cloud: bool
+
+    @property
+    def senior(self) -> bool:
+        """Whether he or she may do everything."""
+        return self.number % 2 == 0
 
     @property
     def corp(self) -> str:

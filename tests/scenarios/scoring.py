@@ -7,6 +7,7 @@ of any job: an intruder's login on the way to a hop is rightly told by both jobs
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -80,6 +81,28 @@ class Score:
     @property
     def false_per_1000_vm_weeks(self) -> float:
         return (self.loud - self.true) / self.vm_weeks * 1000 if self.vm_weeks else 0.0
+
+
+@dataclass
+class Worth:
+    """What a signal of a job is worth: attacks (`seed:attack`) that are missed without it, and what is wrongly told then. It adds up."""
+
+    finds: list[str] = field(default_factory=list)
+    silences: list[str] = field(default_factory=list)
+
+    def __iadd__(self, other: Worth) -> Worth:
+        self.finds += other.finds
+        self.silences += other.silences
+        return self
+
+
+def worth(whole: Score, without: Score) -> Worth:
+    """From the scores of one data centre with a signal and without it."""
+    return Worth(_more(without.missed, whole.missed), _more(without.noisy, whole.noisy) or _more(without.false, whole.false))
+
+
+def _more(some: Iterable[str], others: Iterable[str]) -> list[str]:
+    return sorted((Counter(some) - Counter(others)).elements())
 
 
 def meets(finding: Finding, case: Planted) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from pipeline.analytics.documents import Ready, ready
 from pipeline.sigma.catalogue import load_catalogue
 
-from .scoring import Finding, Planted, Score, meets, score
+from .scoring import Finding, Planted, Score, Worth, meets, score, worth
 from .variants import variants
 
 NOON = datetime(2026, 5, 20, 12, tzinfo=UTC)
@@ -55,21 +55,33 @@ def test_scores_add_up() -> None:
     assert (total.attacks, total.found, total.recall, total.vm_weeks, total.missed) == (2, 1, 0.5, 1000.0, ["2:x"])
 
 
+def test_a_signal_is_worth_what_is_missed_and_what_is_told_without_it() -> None:
+    cases = [planted("hop"), planted("hop", True, "scan01")]
+    whole = score("hop", [finding("high", "web01")], cases, 1000, WEEK, 4)
+    found = worth(whole, score("hop", [finding("high", "scan01")], cases, 1000, WEEK, 4))
+    assert (found.finds, found.silences) == (["4:x"], ["4:x"])
+    assert worth(whole, whole) == Worth()
+    other = Worth(["5:y"])
+    other += found
+    assert other.finds == ["5:y", "4:x"]
+
+
 def job(kind: str) -> Ready:
     return next(each for each in ready(load_catalogue().jobs) if each.job.type == kind)
 
 
 def test_each_role_and_weight_that_occurs_is_once_off() -> None:
     rows = pl.DataFrame({"role": ["login", "login", "failure"], "rule": ["a", "b", "c"]})
-    made = {name: (other, left) for name, other, left in variants(job("login_baseline"), rows)}
-    assert {"role login", "role failure", "weights off_hours", "weights token_reuse"} <= made.keys()
+    made = {name: (other, left) for name, other, left in variants(job("login_baseline"), rows, ("a", "b", "c"))}
+    assert {"role login", "role failure", "weight off_hours", "weight token_reuse"} <= made.keys()
     assert made["role login"][1].get_column("rule").to_list() == ["c"]
-    assert made["weights off_hours"][0].parameters.weights.off_hours == 0  # type: ignore[attr-defined]
-    assert made["weights off_hours"][0].parameters.weights.token_reuse > 0  # type: ignore[attr-defined]
+    assert made["weight off_hours"][0].parameters.weights.off_hours == 0  # type: ignore[attr-defined]
+    assert made["weight off_hours"][0].parameters.weights.token_reuse > 0  # type: ignore[attr-defined]
 
 
 def test_a_weight_of_a_rule_that_never_occurs_makes_no_variant() -> None:
     rows = pl.DataFrame({"role": ["integrity"], "rule": ["esx_boot_script_changed"]})
-    names = {name for name, _, _ in variants(job("hyperjacking"), rows)}
-    assert "weights esx_boot_script_changed" in names
+    rules = ("esx_boot_script_changed", "esx_unsigned_software_installed")
+    names = {name for name, _, _ in variants(job("hyperjacking"), rows, rules)}
+    assert {"weight esx_boot_script_changed", "weight inventory_rogue"} <= names  # what is no rule may occur
     assert not any("esx_unsigned_software_installed" in name for name in names)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import uuid
 from bisect import bisect_right, insort
+from collections.abc import Sequence
 from datetime import datetime
 
 from .lines import Line
@@ -28,8 +29,10 @@ class World:
         self.snapshots: list[datetime] = [self.start + day * DAY for day in range(days + 1)]
         self.unlogged: dict[str, tuple[datetime, str]] = {}  # machine -> since when, on which host it is though no event says so
         self.quiet: set[str] = set()  # hosts on which no guest asks for what it is denied
-        self.silent: set[str] = set()  # machines that only what watches the host from outside can see
-        self.twins: list[tuple[str, str, datetime]] = []  # machine, second host that runs it too, since when
+        self.unlisted: dict[str, tuple[datetime, tuple[str, ...]]] = {}  # machine -> since when it is in none of some lists
+        self.impostors: dict[str, tuple[datetime, str]] = {}  # host -> since when it has the hardware uuid of another one
+        self.unmanaged: dict[str, tuple[datetime, datetime]] = {}  # host -> from when to when the manager does not have it
+        self.deaf: list[tuple[str, datetime, datetime]] = []  # cluster of which no move is logged, from, to
         self._where: dict[str, list[tuple[datetime, str | None]]] = {}
         self._serial = 1000 + seed
         self._used: set[str] = set()
@@ -70,12 +73,12 @@ class World:
         return self.rng.choice([host.name for host in self.hosts.values() if host.kind == kind])
 
     def new_vm(self, name: str, kind: str, tenant: str, segment: str, zone: str, role: str, born: datetime, host: str,
-               address: str | None = None) -> Vm:
+               address: str | None = None, uuid: str | None = None) -> Vm:
         """A machine, at a host from its first moment on."""
         number = len(self.vms)
         mac = f"00:50:56:{number >> 8 & 255:02x}:{number & 255:02x}:{self.seed & 255:02x}" if kind == "esxi" else \
             f"52:54:00:{number >> 8 & 255:02x}:{number & 255:02x}:{self.seed & 255:02x}"
-        vm = Vm(name, kind, self.uuid(), f"vm-{1000 + number}", tenant, segment, zone, role,
+        vm = Vm(name, kind, uuid or self.uuid(), f"vm-{1000 + number}", tenant, segment, zone, role,
                 address or self.free_address(segment), mac, born)
         self.vms[name] = vm
         self._where[name] = [(born, host)]
@@ -117,6 +120,12 @@ class World:
     def alive(self, vm: Vm, time: datetime) -> bool:
         return vm.born <= time and (vm.died is None or time < vm.died)
 
+    def audited(self, time: datetime) -> bool:
+        """Whether at the time of an inventory the lists of hosts and network are read too. In every third data centre somebody does so by
+        hand, once a fortnight.
+        """
+        return self.seed % 3 != 1 or (time - self.start) % (14 * DAY) == 13 * DAY
+
     def calm(self, vm: Vm, since: datetime, until: datetime) -> bool:
         """Whether a machine lives through a span and does not move in it."""
         return self.alive(vm, since) and self.alive(vm, until) and not any(since < when <= until for when, _ in self._where[vm.name])
@@ -136,17 +145,19 @@ class World:
             raise Nothing(f"no machine left: {wanted} {host}")
         return found
 
-    def take_host(self, kind: str, time: datetime) -> Host:
-        """A host that nothing planted has touched yet and that is not in maintenance about that time."""
+    def take_host(self, kind: str, time: datetime, among: set[str] | None = None) -> Host:
+        """A host (one of some) that nothing planted has touched yet and that is not in maintenance about that time."""
         near = {host for host, since, until in self.windows if since - DAY <= time <= until + DAY}
-        free = [host for host in self.hosts.values() if host.kind == kind and host.name not in self._used | near]
-        chosen = self.rng.choice(free or [host for host in self.hosts.values() if host.kind == kind and host.name not in near])
+        fit = [host for host in self.hosts.values() if host.kind == kind and host.name not in near and host.name in (among or self.hosts)]
+        if not fit:
+            raise Nothing("no host left")
+        chosen = self.rng.choice([host for host in fit if host.name not in self._used] or fit)
         self._used.add(chosen.name)
         return chosen
 
-    def take_person(self, cloud: bool | None = None) -> Person:
-        """An administrator that nothing planted has touched yet."""
-        free = [one for one in self.people if one.name not in self._used and one.since < self.start and cloud in (None, one.cloud)]
+    def take_person(self, cloud: bool | None = None, among: Sequence[Person] = ()) -> Person:
+        """An administrator (one of some) that nothing planted has touched yet."""
+        free = [one for one in among or self.people if one.name not in self._used and one.since < self.start and cloud in (None, one.cloud)]
         if not free:
             raise Nothing("no administrator left")
         chosen = self.rng.choice(free)
