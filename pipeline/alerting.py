@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any
 
 import polars as pl
-from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from . import correlate
+from . import correlate, hits
 from .alerts import Alert
 from .delta_files import Add, write_parquet
 from .lake import TABLES, Batch, Lake, worker_url
 from .raising import from_findings, from_hits, needed_fields
-from .schema import COLUMNS
 from .sigma.catalogue import Catalogue
 from .sigma.correlations import Correlation
 from .sigma.exceptions import Exceptions
-from .sigma.load import Rule
 
 
 @dataclass(frozen=True)
@@ -56,10 +52,10 @@ def correlated(house: Lake, catalogue: Catalogue, days: set[date], watched: date
         return Correlated([], set())
     raised = [] if house.is_new("alerts") else _raised(house, catalogue.correlations)
     first, last = correlate.days_to_judge(catalogue.correlations, days, [(old.first, old.last) for old in raised])
-    rows = house.read("hits").where(F.col("date").between(F.lit(first), F.lit(last)))
     horizon = watched_until(house, watched)
-    found = correlate.findings(rows, catalogue.correlations, horizon)
-    behind = correlate.rows_of(rows, found, needed_fields(catalogue.alerting_correlations) | exceptions.fields)
+    found = correlate.found_in_lake(house, catalogue.correlations, first, last, horizon)
+    wanted = needed_fields(catalogue.alerting_correlations) | exceptions.fields
+    behind = correlate.rows_behind(hits.stored(house, first, last), found, wanted)
     alerts = from_findings(found.to_dicts(), catalogue.alerting_correlations, behind, exceptions)
     now = {alert.id for alert in alerts}
     gone = {old.id for old in raised if old.id not in now and first <= old.first.date() <= last and old.closes <= horizon}
@@ -69,21 +65,12 @@ def correlated(house: Lake, catalogue: Catalogue, days: set[date], watched: date
 def raise_alerts(house: Lake, catalogue: Catalogue, days: set[date], found: Correlated, run: str, exceptions: Exceptions) -> list[Alert]:
     """Alerts of the days that got hits (they may have grown), and of correlations and jobs, put into the table in place of what they were.
     """
-    wanted, alerting = needed_fields(catalogue.alerting) | exceptions.fields, catalogue.alerting
-    alerts = [alert for day in sorted(days) for alert in from_hits(hits(house.read("hits"), day, alerting, wanted), alerting, exceptions)]
+    wanted, rules = needed_fields(catalogue.alerting) | {"event.id"} | exceptions.fields, [rule.id for rule in catalogue.alerting]
+    alerts = [alert for day in sorted(days) for alert in from_hits(
+        hits.as_rows(hits.stored(house, day, day).read(wanted, rules)), catalogue.alerting, exceptions)]
     alerts += found.alerts
     _store(house, alerts, found.outdated, run)
     return alerts
-
-
-def hits(table: DataFrame, day: date, rules: Iterable[Rule], wanted: set[str]) -> Iterator[dict[str, Any]]:
-    """Hits of some rules on one day as flat rows: rule_id, event_id and the wanted fields that are not null (each column costs Spark
-    planning).
-    """
-    rows = table.where((F.col("date") == F.lit(day)) & F.col("rule_id").isin([rule.id for rule in rules]))
-    leaves = [correlate.leaf(c.name).alias(c.name) for c in COLUMNS if c.name in wanted or c.name == "event.id"]
-    for row in rows.select("rule_id", *leaves).toArrow().to_pylist():
-        yield {name: value for name, value in row.items() if value is not None} | {"event_id": row["event.id"]}
 
 
 # --- the table ----------------------------------------------------------------------------------------------------------------

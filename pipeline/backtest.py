@@ -17,7 +17,7 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from . import alerting, correlate, judge, session
+from . import correlate, judge, session
 from .alerts import Alert
 from .choosing import Chosen, Digests, change_of, named
 from .comparison import Compared, Effect, Outcome, Seen, compare_alerts, compare_hits
@@ -212,7 +212,8 @@ def _alerts(after: DataFrame, chosen: Chosen, hits: Compared, many: set[str], ex
     rules = [rule for rule in chosen.catalogue.alerting if rule.id in ids]
     wanted = needed_fields(rules) - {"event.original"} | exceptions.fields
     for day in sorted({day for rule in rules for day, found in hits.by_rule.get(rule.id, {}).items() if found.after}):
-        yield from from_hits(alerting.hits(after, day, rules, wanted), rules, exceptions)
+        mine = after.where((F.col("date") == F.lit(day)) & F.col("rule_id").isin([rule.id for rule in rules]))
+        yield from from_hits(correlate.as_flat_rows(mine, wanted), rules, exceptions)
 
 
 def _correlated(house: Lake, chosen: Chosen, after: DataFrame, period: Period, newest: datetime, exceptions: Exceptions) -> list[Alert]:

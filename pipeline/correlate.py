@@ -1,6 +1,6 @@
-"""Sigma correlations on Spark: hits of the lake to findings.
+"""Sigma correlations: hits of the lake to findings, on the driver where they are few, else on Spark.
 
-One scan of the hits and one shuffle (by correlation and group) for all correlations of a level; a correlation of correlations is one
+There, one scan of the hits and one shuffle (by correlation and group) for all correlations of a level; a correlation of correlations is one
 level further. What a task judges is whole groups, in judge.py; no rows are joined with one another, so a group that holds most of the
 hits costs no more than its share. Cost follows the hits, not the events.
 """
@@ -17,15 +17,28 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from . import judge
+from .hits import Hits, as_rows
+from .hits import stored as hits_of_lake
+from .lake import Lake
 from .schema import BY_NAME
 from .sigma.correlations import Correlation
 
 MICROSECOND = timedelta(microseconds=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FEW = 1_000_000  # hits that one process judges sooner than Spark has brought them together
 _DDL = {pl.String: "STRING", pl.Int64: "BIGINT", pl.Float64: "DOUBLE", pl.List(pl.String): "ARRAY<STRING>",
         pl.List(pl.Int64): "ARRAY<BIGINT>"}
 MEMBERS_DDL = ", ".join(f"`{name}` {_DDL[dtype]}" for name, dtype in judge.MEMBERS.items())
 FINDINGS_DDL = ", ".join(f"`{name}` {_DDL[dtype]}" for name, dtype in judge.FINDINGS.items())
+
+
+def found_in_lake(house: Lake, correlations: Sequence[Correlation], first: date, last: date, horizon: datetime) -> pl.DataFrame:
+    """Findings of correlations over the hits of the lake from the first to the last day; arguments and columns as of `findings`."""
+    stored = hits_of_lake(house, first, last)
+    if stored.number > FEW:
+        return findings(house.read("hits").where(F.col("date").between(F.lit(first), F.lit(last))), correlations, horizon)
+    rows = stored.read(judge.fields_of(correlations), {rule for correlation in correlations for rule in correlation.refers_to})
+    return judge.judge(judge.named(rows), correlations, (horizon - EPOCH) // MICROSECOND)
 
 
 def findings(hits: DataFrame, correlations: Sequence[Correlation], horizon: datetime) -> pl.DataFrame:
@@ -93,18 +106,31 @@ def days_to_judge(correlations: Sequence[Correlation], days: set[date], raised: 
     return first, last
 
 
-def rows_of(hits: DataFrame, found: pl.DataFrame, fields: set[str]) -> dict[str, list[dict[str, Any]]]:
+def rows_behind(hits: Hits, found: pl.DataFrame, fields: set[str]) -> dict[str, list[dict[str, Any]]]:
     """The hits behind findings by event id: flat rows with `rule_id`, `event_id` and the wanted fields that are not null."""
+    ids = found.get_column("events").explode().drop_nulls().unique().sort().to_list()
+    return _by_event(as_rows(hits.read(fields | {"event.id"}, events=ids)) if ids else ())
+
+
+def rows_of(hits: DataFrame, found: pl.DataFrame, fields: set[str]) -> dict[str, list[dict[str, Any]]]:
+    """The same for hits that are rows of Spark."""
     ids = found.get_column("events").explode().drop_nulls().unique().sort().to_list()
     if not ids:
         return {}
     wanted = hits.sparkSession.createDataFrame(pa.table({"_id": pa.array(ids, pa.string())}))
-    leaves = [leaf(name).alias(name) for name in sorted(fields & BY_NAME.keys() | {"event.id"})]
-    rows = hits.join(F.broadcast(wanted), leaf("event.id") == F.col("_id"), "left_semi").select("rule_id", *leaves)
+    return _by_event(as_flat_rows(hits.join(F.broadcast(wanted), leaf("event.id") == F.col("_id"), "left_semi"), fields))
+
+
+def as_flat_rows(hits: DataFrame, fields: set[str]) -> Iterator[dict[str, Any]]:
+    """Hits that are rows of Spark as alerts are made of them."""
+    rows = hits.select("rule_id", *(leaf(name).alias(name) for name in sorted(fields & BY_NAME.keys() | {"event.id"}))).toArrow()
+    yield from as_rows(_polars(rows.to_batches()) if rows.num_rows else pl.DataFrame())
+
+
+def _by_event(rows: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     by_event: dict[str, list[dict[str, Any]]] = {}
-    for row in rows.toArrow().to_pylist():
-        flat = {name: value for name, value in row.items() if value is not None} | {"event_id": row["event.id"]}
-        by_event.setdefault(row["event.id"], []).append(flat)
+    for row in rows:
+        by_event.setdefault(row["event_id"], []).append(row)
     return by_event
 
 

@@ -6,7 +6,8 @@ import io
 import json
 import time
 import uuid
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Any
 
 import polars as pl
@@ -18,6 +19,15 @@ PAGE_BYTES = 8 * 1024 * 1024  # few pages: each costs, in each of some hundred c
 EVENT_BOUNDS = ("@timestamp", "event.id", "event.dataset", "host.name")
 HIT_BOUNDS = ("rule_id", *EVENT_BOUNDS)
 Add = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A file of a table that is partitioned by day: its path within the table, and how many rows it holds."""
+
+    path: str
+    day: date
+    rows: int
 
 
 def write_parquet(folder: str, rows: pl.DataFrame, day: str | None, run: str, bounds: tuple[str, ...]) -> Add:

@@ -50,11 +50,20 @@ def members(hits: pl.DataFrame, correlations: Iterable[Correlation]) -> pl.DataF
 
 def hits_of(events: pl.DataFrame, hits: pl.DataFrame) -> pl.DataFrame:
     """What `members` takes, from flat events and the hits that a Detector found in them (`event_index`, `rule_id`)."""
-    rows = events[hits.get_column("event_index")]
-    channel = [_text(rows, name).fill_null("") for name in CHANNEL]
-    return rows.with_columns(
-        hits.get_column("rule_id"), c("@timestamp").dt.epoch("us").alias("time"), c("event.id").alias("event"),
-        _text(rows, "event.fact_id").alias("fact"), pl.concat_str(channel, separator="/").alias("channel"))
+    return named(events[hits.get_column("event_index")].with_columns(hits.get_column("rule_id")))
+
+
+def named(hits: pl.DataFrame) -> pl.DataFrame:
+    """What `members` takes, from flat events with their `rule_id`."""
+    channel = [_text(hits, name).fill_null("") for name in CHANNEL]
+    return hits.with_columns(
+        c("@timestamp").dt.epoch("us").alias("time"), c("event.id").alias("event"), _text(hits, "event.fact_id").alias("fact"),
+        pl.concat_str(channel, separator="/").alias("channel"))
+
+
+def fields_of(correlations: Iterable[Correlation]) -> set[str]:
+    """The fields of hits that `named` and `members` read."""
+    return {"@timestamp", "event.id", "event.fact_id", *CHANNEL}.union(*(correlation.fields for correlation in correlations))
 
 
 def _members(hits: pl.DataFrame, correlation: Correlation, slot: int, rule: str) -> pl.DataFrame:

@@ -29,7 +29,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from . import shapes
-from .delta_files import EVENT_BOUNDS, HIT_BOUNDS, write_parquet
+from .delta_files import EVENT_BOUNDS, HIT_BOUNDS, DataFile, write_parquet
 from .errors import LakeError
 from .kernel.files import filesystem
 from .session import cause
@@ -203,11 +203,21 @@ class Lake:
     def _commits(self) -> tuple[pafs.FileSystem, str]:
         return filesystem(f"{worker_url(self.url)}/{COMMITS}")
 
+    def files(self, table: str) -> list[DataFile]:
+        """The Parquet files that a table consists of."""
+        if self.is_new(table):
+            return []
+        return [DataFile(unquote(add["path"]), date.fromisoformat(add["partitionValues"]["date"]), json.loads(add["stats"])["numRecords"])
+                for add in self._live(table)]
+
     def _written(self, table: str, run: str) -> list[Action]:
         """The files of a table that a run wrote, as `add` actions."""
+        return [add for add in self._live(table) if f"{run}-" in add["path"]]
+
+    def _live(self, table: str) -> list[Action]:
+        """The files of a table, as `add` actions."""
         files = DataFrame(self._transaction(table).snapshot().allFiles().toDF(), self.spark)
-        own = files.where(F.col("path").contains(f"{run}-")).select("path", "partitionValues", "stats")
-        return [row.asDict() for row in own.collect()]
+        return [row.asDict() for row in files.select("path", "partitionValues", "stats").collect()]
 
     def _unused(self, table: str, run: str, written: Batch) -> list[str]:
         root, used = Path(self.path(table)), {unquote(add["path"]) for add in written.adds[table]}

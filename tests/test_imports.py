@@ -21,7 +21,7 @@ LAYERS = (
     {"kernel"},
     {"delta_files", "windows", "conditions", "judge"},
     {"session"},
-    {"lake", "locking", "blocks"},
+    {"lake", "locking", "blocks", "hits"},
     {"context", "finding", "sources", "ledger", "ingest", "figures", "progress", "replaying"},
     {"rows", "wording", "alerts", "raising", "correlate", "alerting"},
     {"analytics"},

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
 import polars as pl
-from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from ..alerting import Correlated, watched_until
@@ -19,7 +18,8 @@ from ..alerts import Alert
 from ..context import tables
 from ..context.document import roles
 from ..context.files import Context
-from ..correlate import instant, rows_of
+from ..correlate import instant, rows_behind
+from ..hits import Hits, stored
 from ..lake import Lake
 from ..raising import needed_fields
 from ..sigma.catalogue import Catalogue
@@ -75,7 +75,7 @@ def _judged(site: Site, jobs: Sequence[Ready], days: set[date], newest: datetime
     setting = Setting(watched_until(house, newest), names, since, tables.placed(house), context.identities.principals, context.inventory)
     found = findings(hits, jobs, setting)
     found = {rule: rows.filter(pl.col("last") >= micros(judged - EPOCH)) for rule, rows in found.items()}
-    alerts = list(_alerts(hits, jobs, found, site.exceptions))
+    alerts = list(_alerts(stored(house, min(since.values())), jobs, found, site.exceptions))
     now = {alert.id for alert in alerts}
     return Correlated(alerts, {old.id for old in raised if old.last >= judged and old.id not in now})
 
@@ -98,11 +98,11 @@ def first_day(job: Ready, judged: datetime, raised: Iterable[Raised]) -> date:
     return (min([judged, *begun]) - back).date()
 
 
-def _alerts(hits: DataFrame, jobs: Sequence[Ready], found: Mapping[str, pl.DataFrame], exceptions: Exceptions) -> Iterable[Alert]:
+def _alerts(hits: Hits, jobs: Sequence[Ready], found: Mapping[str, pl.DataFrame], exceptions: Exceptions) -> Iterable[Alert]:
     together = pl.concat([pl.DataFrame(schema=dict(FINDINGS)), *found.values()])
     if together.is_empty():
         return
-    behind = rows_of(hits, together, needed_fields([each.rule for each in jobs]) | exceptions.fields)
+    behind = rows_behind(hits, together, needed_fields([each.rule for each in jobs]) | exceptions.fields)
     for each in jobs:
         yield from alerts_of(each.rule, found[each.rule.id].to_dicts(), behind, exceptions)
 
