@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Literal, get_args
 
-from .documents import Document
 from .expressions import Expression
-from .metadata import Custom
+from .heads import Head
 
 CorrelationType = Literal["event_count", "value_count", "temporal", "temporal_ordered", "value_sum", "value_avg", "value_percentile",
                           "value_median"]
@@ -39,24 +37,13 @@ class Threshold:
         return all(operator in ("lt", "lte") or (operator, bound) == ("eq", 0) for operator, bound in self.bounds.items())
 
 
-@dataclass(frozen=True)
-class Correlation:
+@dataclass(frozen=True, kw_only=True)
+class Correlation(Head):
     """A correlation rule. `rules` are ids, in the order written; `aliases`: name -> id of a rule -> field.
 
     `carries` are fields beyond its group that correlations which refer to it read; None if none refers to it.
     """
 
-    id: str
-    title: str
-    name: str
-    level: str
-    status: str
-    description: str
-    author: str
-    date: dt.date | None
-    tags: tuple[str, ...]
-    falsepositives: tuple[str, ...]
-    references: tuple[str, ...]
     type: CorrelationType
     rules: tuple[str, ...]
     group_by: tuple[str, ...]
@@ -65,21 +52,7 @@ class Correlation:
     aliases: Mapping[str, Mapping[str, str]]
     known_from: tuple[str, ...]
     generate: bool
-    custom: Custom
-    document: Document = field(repr=False, compare=False)
     carries: tuple[str, ...] | None = None
-
-    @property
-    def version(self) -> str:
-        return self.document.version
-
-    @property
-    def path(self) -> Path:
-        return self.document.path
-
-    @property
-    def cases_path(self) -> Path:
-        return self.path.with_suffix(".cases.yaml")
 
     @property
     def span(self) -> int:

@@ -1,20 +1,54 @@
-"""What correlations and jobs say of themselves before their body, read and checked (of rules pySigma does that)."""
+"""What rules, correlations and jobs say of themselves before their body. Of rules pySigma reads and checks it, of the others we do."""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ..errors import ContentError
 from .documents import Document
+from .metadata import Custom
 
 LEVELS = ("informational", "low", "medium", "high", "critical")
 STATUSES = ("stable", "test", "experimental", "deprecated", "unsupported")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """What a rule, a correlation and a job have in common."""
+
+    id: str
+    title: str
+    name: str
+    level: str
+    status: str
+    description: str
+    author: str
+    date: dt.date | None
+    tags: tuple[str, ...]
+    falsepositives: tuple[str, ...]
+    references: tuple[str, ...]
+    custom: Custom
+    document: Document = field(repr=False, compare=False)
+
+    @property
+    def version(self) -> str:
+        return self.document.version
+
+    @property
+    def path(self) -> Path:
+        return self.document.path
+
+    @property
+    def cases_path(self) -> Path:
+        return self.path.with_suffix(".cases.yaml")
+
+
 def head(document: Document) -> dict[str, Any]:
-    """The fields that a correlation and a job have in common."""
+    """The fields of Head that a document tells by itself."""
     data = document.data
     return {"id": str(data["id"]), "title": str(data["title"]), "name": str(data.get("name") or ""),
             "level": str(data.get("level") or "medium"), "status": str(data.get("status") or ""),

@@ -11,10 +11,8 @@ Head and `custom` are those of a correlation. Which types there are, with what r
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -22,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 from ..errors import ContentError, did_you_mean
 from .correlations import Correlation
 from .documents import Document
-from .heads import head, head_errors
+from .heads import Head, head, head_errors
 from .load import Rule
 from .metadata import Custom, read_custom
 
@@ -41,34 +39,13 @@ class Kind:
     parameters: Model
 
 
-@dataclass(frozen=True)
-class JobRule:
+@dataclass(frozen=True, kw_only=True)
+class JobRule(Head):
     """A job as its document has it. `rules`: role -> ids of rules; `parameters` as written."""
 
-    id: str
-    title: str
-    name: str
-    level: str
-    status: str
-    description: str
-    author: str
-    date: dt.date | None
-    tags: tuple[str, ...]
-    falsepositives: tuple[str, ...]
-    references: tuple[str, ...]
     type: str
     rules: Mapping[str, tuple[str, ...]]
     parameters: Mapping[str, Any]
-    custom: Custom
-    document: Document = field(repr=False, compare=False)
-
-    @property
-    def version(self) -> str:
-        return self.document.version
-
-    @property
-    def path(self) -> Path:
-        return self.document.path
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -120,7 +97,7 @@ def _job(document: Document, custom: Custom, known: Mapping[str, Rule]) -> JobRu
                   document=document)
     by_id = {rule.id: rule.custom.evidence for rule in known.values()}
     evidence = tuple(dict.fromkeys((*custom.evidence, *(each for rule in job.reads for each in by_id[rule]))))
-    return JobRule(**{**job.__dict__, "custom": custom.model_copy(update={"evidence": evidence})})
+    return replace(job, custom=custom.model_copy(update={"evidence": evidence}))
 
 
 def _names(given: Any) -> list[Any]:

@@ -19,6 +19,7 @@ from ..errors import ContentError, did_you_mean
 from . import repairs  # noqa: F401 (registers itself with pySigma)
 from .documents import SPECIFICATION, Document, KeyPath, read_documents
 from .field_maps import FieldMaps, read_field_maps
+from .heads import Head
 from .lists import Lists, read_lists
 from .metadata import Custom, read_custom
 
@@ -67,38 +68,13 @@ class Reading:
         return self.lists.expanded(document)
 
 
-@dataclass(frozen=True)
-class Rule:
+@dataclass(frozen=True, kw_only=True)
+class Rule(Head):
     """A single-event rule: what we carry of it, and the pySigma object that the exports need."""
 
-    id: str
-    title: str
-    level: str
-    status: str
-    name: str
-    description: str
-    author: str
-    date: dt.date | None
     logsource: Mapping[str, str]
-    tags: tuple[str, ...]
-    falsepositives: tuple[str, ...]
-    references: tuple[str, ...]
-    custom: Custom
-    document: Document = field(repr=False, compare=False)
     sigma: SigmaRule = field(repr=False, compare=False)
     filters: tuple[Document, ...] = field(default=(), repr=False, compare=False)  # those that `sigma` has in it
-
-    @property
-    def version(self) -> str:
-        return self.document.version
-
-    @property
-    def path(self) -> Path:
-        return self.document.path
-
-    @property
-    def cases_path(self) -> Path:
-        return self.path.with_suffix(".cases.yaml")
 
 
 @dataclass(frozen=True)
