@@ -1,8 +1,9 @@
-"""`python -m tests.bench.jobs --events 2000000`: what each job costs over 30 days of a large site (jobs_lake.py).
+"""`python -m tests.bench.jobs --events 2000000 --events 20000000`: what each job costs over 30 days of a large site (jobs_lake.py).
 
-Each row of jobs.json (`job`, `events`, `seconds`, `peak_mib`, `findings`) is a process of its own, on CORES cores: from its start, Spark's
-included, to the findings; resident memory of it and all its children. The row `placement` is the fold of the moves to intervals, which a
-run does once, before its jobs. `events` are the hits of the lake; a job reads those of its rules.
+Each row of jobs.json (`job`, `events`, `seconds`, `cpu_s`, `peak_mib`, `findings`) is a process of its own, on CORES cores: from its start,
+Spark's included, to the findings; CPU (what the time would be on one core that nobody else uses) and resident memory of it and all its
+children. The row `placement` is the fold of the moves to intervals, which a run does once, before its jobs. `events` are the hits of the
+lake; a job reads those of its rules. Of several sizes it prints by how much a figure grew, over by how much the events did.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -49,6 +52,8 @@ def work(job: str, folder: Path, events: int) -> int:
     context = read_context(folder / "context")
     days = {(jobs_lake.START + timedelta(days=day)).date() for day in range(jobs_lake.DAYS)}
     if job == PLACEMENT:
+        shutil.rmtree(folder / "lake" / "placement")
+        lake.create()
         tables.refresh(lake, roles(catalogue.jobs), context, days, "bench")
         return 0
     (one,) = (each for each in ready(catalogue.jobs, context.policies) if each.job.type == job)
@@ -71,7 +76,28 @@ def measure(job: str, folder: Path, events: int) -> Row:
     memory.stop()
     if process.returncode:
         raise SystemExit(f"{job} ended with {process.returncode}")
-    return {"job": job, "events": events, "seconds": round(seconds, 1), "peak_mib": round(memory.peak), "findings": json.loads(told)}
+    return {"job": job, "events": events, "seconds": round(seconds, 1), "cpu_s": round(memory.cpu, 1), "peak_mib": round(memory.peak),
+            "findings": json.loads(told)}
+
+
+def growth(rows: Sequence[Row], figure: str) -> dict[str, float]:
+    """By job, from its smallest to its largest lake: by how much a figure became more, over by how much the events did."""
+    found = {}
+    for job in dict.fromkeys(row["job"] for row in rows):
+        sizes = sorted((row["events"], row[figure]) for row in rows if row["job"] == job)
+        (few, short), (many, long) = sizes[0], sizes[-1]
+        if many > few:
+            found[job] = round(long / short / (many / few), 2)
+    return found
+
+
+def save(row: Row) -> list[Row]:
+    """The file with one row more, or in place of that of the same job and size."""
+    old = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
+    kept = {(each["job"], each["events"]): each for each in (*old, row)}
+    rows = [kept[key] for key in sorted(kept)]
+    RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    return rows
 
 
 def main() -> None:
@@ -79,25 +105,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, action="append", help="how many; may be repeated (default 2000000)")
     parser.add_argument("--job", action="append", choices=[PLACEMENT, *(job.type for job in JOBS)], help="only these; placement is needed")
+    parser.add_argument("--folder", type=Path, help="where lakes are kept for another time (default: they are not)")
     parser.add_argument("--no-save", action="store_true", help="leave jobs.json as it is")
     parser.add_argument("--work", help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     sizes = options.events or [2_000_000]
     if options.work:
         print(work(options.work, options.folder, sizes[0]))
         return
     rows: list[Row] = []
-    for events in sizes:
-        with tempfile.TemporaryDirectory() as folder:
-            measure("write", Path(folder), events)
+    with tempfile.TemporaryDirectory() as temporary:
+        for events in sizes:
+            folder = (options.folder or Path(temporary)) / str(events)
+            if not folder.exists():
+                measure("write", folder, events)
             for job in options.job or [PLACEMENT, *(job.type for job in JOBS)]:
-                rows.append(measure(job, Path(folder), events))
-                print("{job}: {events:,} events, {seconds} s, {peak_mib:,} MiB, {findings:,} findings".format(**rows[-1]), flush=True)
-    if not options.no_save:
-        old = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
-        kept = {(row["job"], row["events"]): row for row in (*old, *rows)}
-        RESULTS.write_text(json.dumps([kept[key] for key in sorted(kept)], indent=1) + "\n", encoding="utf-8")
+                row = measure(job, folder, events)
+                rows = [*rows, row] if options.no_save else save(row)
+                print("{job}: {events:,} events, {seconds} s, {cpu_s} s of CPU, {peak_mib:,} MiB, {findings:,} findings".format(**row),
+                      flush=True)
+    for figure in ("seconds", "cpu_s"):
+        for job, times in growth(rows, figure).items():
+            print(f"{job}: {figure} grows {times} x linearly")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -29,7 +29,7 @@ ROOT = HERE.parent.parent
 RESULTS, BASELINE = HERE / "results.json", HERE / "baseline.json"
 MEASURED = ("frame_s", "baseline_s", "parse_s", "detect_s", "run_s", "peak_mib", "peak_jvm_mib")
 CORES = 2
-PAGE = os.sysconf("SC_PAGE_SIZE")
+PAGE, TICKS = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_CLK_TCK")
 
 Row = dict[str, Any]
 
@@ -43,27 +43,39 @@ def one_thread(source: str, path: Path) -> Row:
 
 
 class Memory(threading.Thread):
-    """Samples the resident memory of a process and its descendants until told to stop; keeps the peaks in MiB."""
+    """Samples the resident memory of a process and its descendants until told to stop; keeps the peaks in MiB, and the seconds of CPU that
+    they had by then.
+    """
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
         self._pid, self._ended = pid, threading.Event()
-        self.peak = self.peak_jvm = 0.0
+        self.peak = self.peak_jvm = self.cpu = 0.0
 
     def run(self) -> None:
         while not self._ended.wait(0.1):
-            sizes = resident(self._pid)
-            self.peak = max(self.peak, sum(size for _, size in sizes))
-            self.peak_jvm = max(self.peak_jvm, sum(size for name, size in sizes if name == "java"))
+            found = family(self._pid)
+            self.peak = max(self.peak, sum(each.mib for each in found))
+            self.peak_jvm = max(self.peak_jvm, sum(each.mib for each in found if each.name == "java"))
+            self.cpu = max(self.cpu, sum(each.cpu for each in found))
 
     def stop(self) -> None:
         self._ended.set()
         self.join()
 
 
-def resident(root: int) -> list[tuple[str, float]]:
-    """(name, MiB) of a process and all its descendants."""
-    found: dict[int, tuple[int, str, float]] = {}
+class Process(NamedTuple):
+    """A process: its resident memory, and the seconds of CPU that it and its children that have ended had."""
+
+    parent: int
+    name: str
+    mib: float
+    cpu: float
+
+
+def family(root: int) -> list[Process]:
+    """A process and all its descendants."""
+    found: dict[int, Process] = {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             try:
@@ -71,12 +83,13 @@ def resident(root: int) -> list[tuple[str, float]]:
             except OSError:  # it has just ended
                 continue
             fields = after.split()
-            found[int(folder.name)] = (int(fields[1]), before.partition("(")[2], int(fields[21]) * PAGE / 2**20)
-    family, size = {root}, 0
-    while len(family) > size:
-        size = len(family)
-        family |= {pid for pid, (parent, _, _) in found.items() if parent in family}
-    return [(found[pid][1], found[pid][2]) for pid in family if pid in found]
+            name, cpu = before.partition("(")[2], sum(map(int, fields[11:15])) / TICKS
+            found[int(folder.name)] = Process(int(fields[1]), name, int(fields[21]) * PAGE / 2**20, cpu)
+    members, size = {root}, 0
+    while len(members) > size:
+        size = len(members)
+        members |= {pid for pid, each in found.items() if each.parent in members}
+    return [found[pid] for pid in members if pid in found]
 
 
 def whole_run(path: Path) -> Row:

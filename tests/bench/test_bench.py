@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.bench import baseline
+from tests.bench import baseline, jobs
 from tests.bench.generate import FORMS, generate
 
 SOURCES = sorted(path.stem for path in FORMS.glob("*.tsv"))
@@ -41,3 +41,8 @@ def test_esxi_lines_are_like_those_of_a_host(tmp_path: Path) -> None:
     events: list[bytes] = []
     assert 0.85 < baseline.run(tmp_path / "log", events.append) / 20_000 < 0.97
     assert len({orjson.loads(event)["event"]["id"] for event in events}) == 20_000
+
+
+def test_growth_compares_the_smallest_with_the_largest_lake() -> None:
+    rows = [{"job": "a", "events": 20, "seconds": 60.0}, {"job": "a", "events": 2, "seconds": 5.0}, {"job": "b", "events": 2, "seconds": 1.0}]
+    assert jobs.growth(rows, "seconds") == {"a": 1.2}
