@@ -11,18 +11,17 @@ from datetime import datetime, timedelta
 from . import doings as do
 from .benign_hosts import NEGATIVES as NEGATIVES
 from .lines import audit_record
-from .parts import HOUR, Case, Host, Vm
+from .parts import HOUR, VIEWS, Case, Host, Vm
 from .world import World
 
 JOB = "hyperjacking"
 
 
 def implant(world: World, time: datetime) -> None:
-    """Acceptance lowered, an unsigned package forced in, a start script: the way of VIRTUALPITA."""
+    """An unsigned package is forced in, and a start script written: the way of VIRTUALPITA."""
     host, case = _host(world, time, "esxi", "esxi_implant")
-    _accept(world, time, host, case)
-    do.command(world, time + do.seconds(70), host.name, "esxcli software vib install -v /tmp/lsu.vib --force --no-sig-check", case=case)
-    do.vob(world, time + do.seconds(72), host.name, "esx.audit.esximage.install.nosigcheck", "Attempting to install an image profile "
+    do.command(world, time, host.name, "esxcli software vib install -v /tmp/lsu.vib --force --no-sig-check", case=case)
+    do.vob(world, time + do.seconds(2), host.name, "esx.audit.esximage.install.nosigcheck", "Attempting to install an image profile "
            "bypassing signing and acceptance level verification. This may pose a large security risk.", case)
     _persist(world, _soon(world, time, 20), host, case)
 
@@ -57,15 +56,22 @@ def foreign_host(world: World, time: datetime) -> None:
 def unlogged(world: World, time: datetime) -> None:
     """Two inventories differ and no event tells why (the logs of the change were kept away); the host's guard went down before."""
     host, case = _host(world, time, "esxi", "unlogged_change")
-    do.command(world, time, host.name, "esxcli system settings encryption set --require-secure-boot=F", case=case)
-    world.write(do.ESXI, audit_record(time + do.seconds(1), host.name, "configenc.reqsb.disable", subject="root",
-                                      object="RequireSecureBoot", result="success", ip="192.0.2.10", opID="esxcli-31"), case=case)
+    _boot_unguarded(world, time, host, case)
     until = world.end - timedelta(minutes=1)
     away = [vm for vm in world.untouched(time - HOUR, until, kind="esxi") if world.where(vm.name, time) != host.name]
     vm = world.rng.choice(away)
     world.use(vm.name)
     case.names(vm=vm.name)
     world.unlogged[vm.name] = (time + HOUR, host.name)
+
+
+def unlogged_removal(world: World, time: datetime) -> None:
+    """The same, and a machine is gone from every list."""
+    host, case = _host(world, time, "esxi", "unlogged_removal")
+    _boot_unguarded(world, time, host, case)
+    vm = world.take_vm(time - HOUR, world.end - timedelta(minutes=1), host=host.name)
+    case.names(vm=vm.name)
+    world.unlisted[vm.name] = (time + HOUR, VIEWS)
 
 
 def kvm_rootkit(world: World, time: datetime) -> None:
@@ -209,9 +215,9 @@ def impostor(world: World, time: datetime) -> None:
     world.impostors[host.name] = (time, copied.uuid)
 
 
-ATTACKS = (implant, hidden_machine, night_machine, foreign_host, unlogged, kvm_rootkit, layer_below, kvm_channel, kvm_foothold,
-           python_backdoor, key_and_tunnel, key_and_program, boot_image, supershell, managed_elsewhere, discovered, on_the_wire,
-           past_the_manager, taken_away, twin, impostor)
+ATTACKS = (implant, hidden_machine, night_machine, foreign_host, unlogged, unlogged_removal, kvm_rootkit, layer_below, kvm_channel,
+           kvm_foothold, python_backdoor, key_and_tunnel, key_and_program, boot_image, supershell, managed_elsewhere, discovered,
+           on_the_wire, past_the_manager, taken_away, twin, impostor)
 
 
 def _host(world: World, time: datetime, kind: str, attack: str) -> tuple[Host, Case]:
@@ -244,6 +250,12 @@ def _unsigned_allowed(world: World, time: datetime, host: Host, case: Case) -> N
     do.command(world, time, host.name, "esxcli system settings advanced set -o /User/execInstalledOnly -i 0", case=case)
     do.vob(world, time + do.seconds(1), host.name, "esx.audit.uw.security.User.ExecInstalledOnly.disabled", "ExecInstalledOnly has been "
            f"disabled. This allows the execution of non-installed binaries on the host. {do.MALWARE}", case)
+
+
+def _boot_unguarded(world: World, time: datetime, host: Host, case: Case) -> None:
+    do.command(world, time, host.name, "esxcli system settings encryption set --require-secure-boot=F", case=case)
+    world.write(do.ESXI, audit_record(time + do.seconds(1), host.name, "configenc.reqsb.disable", subject="root",
+                                      object="RequireSecureBoot", result="success", ip="192.0.2.10", opID="esxcli-31"), case=case)
 
 
 def _persist(world: World, time: datetime, host: Host, case: Case) -> None:

@@ -12,11 +12,10 @@ import yaml
 from mmdb_writer import MMDBWriter
 from netaddr import IPSet
 
-from .parts import OFFICE, START, TENANTS, VCENTER, VPN, Vm
+from .parts import OFFICE, START, TENANTS, VCENTER, VIEWS, VPN, Vm
 from .world import World
 
 HEADER = ("time", "view", "source", "vm", "uuid", "host", "state", "cluster", "tenant", "segment", "zone", "role", "ip", "mac", "host_uuid")
-VIEWS = ("manager", "registered", "running", "wire")
 # network: country, city's position, autonomous system (numbers for documentation, RFC 5398)
 PLACES = {"192.0.2.0/24": ("DE", 52.5, 13.4, 64496), "198.51.100.0/27": ("DE", 52.5, 13.4, 64497),
           "198.51.100.128/25": ("DE", 48.1, 11.6, 64498),

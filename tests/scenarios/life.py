@@ -1,8 +1,7 @@
 """Ordinary weeks of a data centre. `plan` moves machines about; `tell` writes what everybody does, once all moves are known.
 
 Bastions, a scanner, backups, configuration management, DRS storms, HA failovers, patch nights, new staff, machines that come and go, and
-addresses that pass from one tenant to another: nothing of it is an attack. What is special is also planted as a labelled negative, by
-negatives.py.
+addresses that pass from one tenant to another: nothing of it is an attack.
 """
 
 from __future__ import annotations
@@ -280,15 +279,13 @@ def _hosts(world: World, start: datetime) -> None:
             esxi(time, name, "crond[2098000]", f"USER root pid {number} cmd /bin/hostd-probe.sh ++group=host/vim/vmvisor/sh", 78),
             esxi(time, name, "Fdm", f"info fdm[2100900] [Originator@6876 sub=Invt opID=SWI-{number:x}] "
                  "Datastore (/vmfs/volumes/ds01) is accessible"))))
-    for nth, host in enumerate(esx):  # a new log file begins with what its daemon is
-        if (start.day + nth) % 2:
-            do.file_begun(world, start + rng.uniform(0, 24) * HOUR, host)
+    for host in esx[(start.day + 1) % 2::2]:  # a new log file begins with what its daemon is
+        do.file_begun(world, start + rng.uniform(0, 24) * HOUR, host)
     for time in spread(rng, f"{start:%Y-%m-%d}", 3):
         vm = rng.choice([vm for vm in world.vms.values() if vm.kind == "esxi" and world.calm(vm, time, time + HOUR)])
-        if world.where(vm.name, time) in world.quiet:
-            continue
-        world.write(do.ESXI, audit_record(time, world.where(vm.name, time), "vm.guestrpc.denied", subject="vmx", object=vm.vmx,
-                                          result="failure", reason="Permission denied", name="info-set", value="guestinfo.ip"))
+        if world.where(vm.name, time) not in world.quiet:
+            world.write(do.ESXI, audit_record(time, world.where(vm.name, time), "vm.guestrpc.denied", subject="vmx", object=vm.vmx,
+                                              result="failure", reason="Permission denied", name="info-set", value="guestinfo.ip"))
     for kvm in (host for host in world.hosts.values() if host.kind == "kvm"):
         for time in spread(rng, f"{start:%Y-%m-%d}", 4):
             stamp = libvirtd(time, "info", "virObjectNew:256", f"OBJECT_NEW: obj=0x7f{world.serial():010x} classname=virDomainObj", 1290)[1]

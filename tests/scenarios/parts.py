@@ -18,6 +18,7 @@ BUILDS = ("8.0.2 22380479", "8.0.3 24585383", "8.0.3 24674464")  # versions and 
 ROLES = (("web", "dmz", 5), ("app", "app", 7), ("db", "data", 4), ("ad", "data", 1), ("build", "app", 1), ("edge", "shared", 2))
 INFRA = (("bastion", 2), ("scanner", 1), ("proxy", 2), ("config", 1), ("monitor", 1), ("patch", 1))
 PEOPLE = ("alice", "bogdan", "chen", "divya", "emil", "fatima", "gustav", "hana", "ivan", "jonas", "kemal", "lucia")
+VIEWS = ("manager", "registered", "running", "wire")  # whose list of machines an inventory is
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
