@@ -22,10 +22,14 @@ if not hasattr(sys.modules["__main__"], "__file__"):  # in a worker of xdist; wi
 
 @pytest.hookimpl(tryfirst=True)  # before xdist writes the groups into the names
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What asks for the Spark session goes to one of the workers of `make test`, so that there is one session; the rest goes round it."""
+    """What asks for the Spark session goes to one of the workers of `make test`, so that there is one session; the rest goes round it.
+    Tests of one file that look at what a command of their own did stay together too, so that it is run once.
+    """
     for item in items:
         if "spark" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("spark"))
+        elif item.get_closest_marker("spark"):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(scope="session")

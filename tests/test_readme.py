@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from pipeline.cli import app
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "README.md").read_text()
@@ -21,8 +22,8 @@ TARGETS = sorted(set(re.findall(r"`?make ([a-z]+)", TEXT)))
 def test_commands_and_their_options_exist(command: str) -> None:
     words = [w for w in shlex.split(command)[1:] if re.fullmatch(r"[a-z-]+", w)]
     verb = words[:2] if words[0] in ("new", "context") else words[:1]
-    result = subprocess.run([sys.executable, "-m", "pipeline", *verb, "--help"], capture_output=True, text=True, check=False)
-    assert result.returncode == 0
+    result = CliRunner().invoke(app, [*verb, "--help"])
+    assert result.exit_code == 0
     for option in (w for w in words if w.startswith("--")):
         assert option in result.stdout
 
