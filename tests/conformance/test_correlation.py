@@ -6,15 +6,15 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
 
 from pipeline import correlate
 from pipeline.conformance_correlations import Alert, check_correlations, problems_of, read_case, read_correlation_topics
+from pipeline.kernel.normalise import to_arrow
 from pipeline.schema import BY_NAME
-from pipeline.shapes import spark_ddl
 from pipeline.sigma.correlations import OPERATORS, TYPES, Correlation, Threshold
 
 if TYPE_CHECKING:
@@ -36,24 +36,13 @@ def test_every_case_passes_on_spark(spark: SparkSession) -> None:
 
     def judged(events: pl.DataFrame, hits: pl.DataFrame, correlations: Sequence[Correlation], until: datetime) -> pl.DataFrame:
         jobs.append(until)
-        named = events[hits.get_column("event_index")].with_columns(hits.get_column("rule_id"))
-        rows = spark.createDataFrame([_nested(row) for row in named.to_dicts()], f"rule_id STRING, {spark_ddl()}")
-        return correlate.findings(rows, correlations, until)
+        found = events[hits.get_column("event_index")]
+        rows = to_arrow(found).append_column("rule_id", hits.get_column("rule_id").to_arrow(compat_level=pl.CompatLevel.oldest()))
+        return correlate.findings(spark.createDataFrame(rows), correlations, until)
 
     problems = [f"{proof.path.stem}: {proof.name}: {proof.problem}" for proof in check_correlations(judged=judged) if proof.problem]
     assert not problems, "\n".join(problems)
     assert len(jobs) <= 5
-
-
-def _nested(row: dict[str, Any]) -> dict[str, Any]:
-    nested: dict[str, Any] = {}
-    for name, value in row.items():
-        *groups, leaf = name.split(".")
-        node = nested
-        for group in groups:
-            node = node.setdefault(group, {})
-        node[leaf] = value
-    return nested
 
 
 def test_a_failure_is_told_in_words() -> None:

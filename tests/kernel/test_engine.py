@@ -58,15 +58,15 @@ def test_samples_are_conserved_and_fit_the_schema(path: Path) -> None:
             assert batch.events.get_column("event.id").n_unique() == batch.events.height
 
 
-@pytest.mark.parametrize("step", [1, 97, 1000])
-def test_ranges_give_the_same_events(tmp_path: Path, step: int) -> None:
+@pytest.mark.parametrize(("step", "times"), [(1, 1), (97, 3), (1000, 3)])
+def test_ranges_give_the_same_events(tmp_path: Path, step: int, times: int) -> None:
     path = tmp_path / "mixed.log"
-    path.write_text((ESXI + "-->  more of it\n" + ESXI.replace("Event 12", "Event 13") + "\n") * 3)
+    path.write_text((ESXI + "-->  more of it\n" + ESXI.replace("Event 12", "Event 13") + "\n") * times)
     whole = events_of(list(ENGINE.process_file(str(path))))
     size = path.stat().st_size
     parts = [b for a in range(0, size, step) for b in ENGINE.process_file(str(path), a, min(a + step, size))]
     assert events_of(parts) == whole
-    assert sum(b.lines for b in parts) == 12
+    assert sum(b.lines for b in parts) == 4 * times
 
 
 def test_two_identical_lines_stay_two_events() -> None:
