@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -135,14 +136,22 @@ def test_wrong_filters_are_refused_and_not_applied(old: str, new: str, message: 
     assert "many" in new or not found.rules[0].filters
 
 
+ENGINE = Engine()
+
+
+@cache
+def ours(lists: Path | None) -> Catalogue:
+    """Our rules, with lists of a folder."""
+    return load_catalogue(Places(lists=lists))
+
+
 def hits_of_cases(name: str, lists: Path | None, **fields: str) -> tuple[pl.DataFrame, int]:
     """The events of a rule's firing cases, with some fields set, and how many of them it finds with some lists filled."""
-    engine = Engine()
-    wanted = next(rule for rule in load_catalogue(Places(lists=lists)).rules if rule.path.stem == name)
+    wanted = next(rule for rule in ours(lists).rules if rule.path.stem == name)
     logs = [log for case in load_cases(wanted.cases_path) if case.fires for log in case.sources]
-    frames = [frame for log in logs for frame in parse_apart(engine, [log.raw.encode()], log.parser) if frame.height]
+    frames = [frame for log in logs for frame in parse_apart(ENGINE, [log.raw.encode()], log.parser) if frame.height]
     events = pl.concat(frames, how="diagonal").with_columns(pl.lit(value).alias(key.replace("__", ".")) for key, value in fields.items())
-    return events, engine.detector([wanted]).detect(events).height
+    return events, ENGINE.detector([wanted]).detect(events).height
 
 
 @pytest.mark.parametrize("name", ["vcenter_snapshot_created", "vcenter_disk_attached", "vcenter_disk_detached", "vcenter_vm_cloned"])
