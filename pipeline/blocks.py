@@ -1,9 +1,8 @@
-"""Frames of Polars on their way from task to task of Spark, in blocks: Spark moves bytes and takes no row apart.
+"""Frames of Polars on their way through Spark: from the files of a table, and from task to task. Java moves bytes and takes no row apart.
 
-A row of a shuffle is a block: a small Parquet file with the rows of one frame that go to one part. Whoever gets a part gets all its blocks.
-Where rows themselves go through Java, each costs ten times what Polars does with it (2 cores, 900,000 moves of 22 columns folded to where
-machines were: 110 s of CPU by rows, 25 s by blocks).
-Names of columns are those of ECS; on their way out of a table of Spark they have colons in place of dots.
+Workers wrote the Parquet files of a table themselves, so they read them, too: flat, only the columns that are asked for. A row of a shuffle
+is a block: a small Parquet file with the rows of one frame that go to one part. Whoever gets a part gets all its blocks. Where rows
+themselves go through Java, each costs ten times what Polars does with it.
 """
 
 from __future__ import annotations
@@ -12,29 +11,42 @@ import io
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 import polars as pl
 import pyarrow as pa
 from pyspark import TaskContext
 from pyspark.sql import DataFrame, SparkSession
 
+from .kernel.files import filesystem
+from .lake import worker_url
+
+Columns = Mapping[str, Any]  # name -> Polars type
 Frames = Mapping[str, pl.DataFrame]
 Named = tuple[str, pl.DataFrame]  # with the column PART
 PART = "@part"  # where a row goes
-CHUNK = 200_000  # rows of a table that a task hands to Polars at once
+CHUNK = 200_000  # rows of small files that a task works upon at once
+TASKS = 8  # for each core: few enough for large blocks, enough to spread
 _DDL = "part BIGINT, name STRING, block BINARY"
 _SCHEMA = pa.schema([("part", pa.int64()), ("name", pa.string()), ("block", pa.binary())])
 
 
-def read(rows: DataFrame, work: Callable[[pl.DataFrame, int], Iterable[Named]]) -> DataFrame:
-    """Rows of Spark, CHUNK by CHUNK, to blocks. `work` gets the chunk and a negative number that no other chunk has."""
+def read(table: DataFrame, columns: Columns, keep: pl.Expr, work: Callable[[pl.DataFrame, int], Iterable[Named]]) -> DataFrame:
+    """The files of a table (of the days that are asked for) to blocks. `columns` are fields in ECS: text or Int64, times in microseconds,
+    the values of a list in one text, null where a file has no such column; `keep`: which rows. `work` gets some of them, and a negative
+    number that no others have.
+    """
+    files = [worker_url(unquote(url)).removeprefix("file:") for url in table.inputFiles()]
+    spark = table.sparkSession
+
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         context = TaskContext.get()
         assert context is not None
-        for number, frame in enumerate(_chunks(batches)):
-            yield from _packed(work(frame, -1 - number - (context.partitionId() << 32)))
+        mine = (files[number] for batch in batches for number in batch.column("id").to_pylist())
+        for number, rows in enumerate(_chunks(_flat(file, columns).filter(keep) for file in mine)):
+            yield from _packed(work(rows, -1 - number - (context.partitionId() << 32)))
 
-    return rows.mapInArrow(run, _DDL)
+    return spark.range(0, len(files), 1, _tasks(len(files), spark)).mapInArrow(run, _DDL)
 
 
 def changed(blocks: DataFrame, work: Callable[[pl.DataFrame], Iterable[Named]]) -> DataFrame:
@@ -48,8 +60,8 @@ def changed(blocks: DataFrame, work: Callable[[pl.DataFrame], Iterable[Named]]) 
 
 
 def met(blocks: DataFrame, parts: int, names: Iterable[str], work: Callable[[Frames], Iterable[Named]]) -> DataFrame:
-    """One shuffle: the frames with these names (absent: no rows) of each part come together, part by part; `parts` is how many tasks do it.
-    Blocks with other names pass through.
+    """One shuffle: the frames with these names (absent: no rows) of each part come together, part by part. Blocks with other names pass
+    through. `parts`: how many there are.
     """
     wanted = frozenset(names)
 
@@ -65,7 +77,7 @@ def met(blocks: DataFrame, parts: int, names: Iterable[str], work: Callable[[Fra
             _, frames = held.popitem()
             yield from _packed(work({name: _frame(found) for name, found in frames.items()}))
 
-    return blocks.repartition(parts, "part").mapInArrow(run, _DDL)
+    return blocks.repartition(_tasks(parts, blocks.sparkSession), "part").mapInArrow(run, _DDL)
 
 
 def made(frames: Iterable[Named], spark: SparkSession) -> DataFrame:
@@ -80,8 +92,15 @@ def gathered(blocks: DataFrame, columns: Mapping[str, Any]) -> pl.DataFrame:
 
 
 def collected(rows: DataFrame) -> pl.DataFrame:
-    """Rows of a table on the driver."""
-    return _of_table(rows.toArrow())
+    """Rows of Spark on the driver."""
+    frame = pl.from_arrow(rows.toArrow())
+    assert isinstance(frame, pl.DataFrame)
+    return frame
+
+
+def at_once(rows: pl.DataFrame) -> pl.DataFrame:
+    """All rows in one part: for what is gathered, or not spread again."""
+    return rows.with_columns(pl.lit(0, pl.Int64).alias(PART))
 
 
 def parted(rows: pl.DataFrame, key: str, parts: int) -> pl.DataFrame:
@@ -89,26 +108,43 @@ def parted(rows: pl.DataFrame, key: str, parts: int) -> pl.DataFrame:
     return rows.with_columns((pl.col(key).hash() % parts).cast(pl.Int64).alias(PART))
 
 
-def there(name: str) -> str:
-    """A column's name in Spark, where mapInArrow takes a dot for a struct."""
-    return name.replace(".", ":")
+def _tasks(most: int, spark: SparkSession) -> int:
+    return max(1, min(most, TASKS * spark.sparkContext.defaultParallelism))
 
 
-def _chunks(batches: Iterable[pa.RecordBatch]) -> Iterator[pl.DataFrame]:
-    held: list[pa.RecordBatch] = []
-    for batch in batches:
-        held.append(batch)
-        if sum(each.num_rows for each in held) >= CHUNK:
-            yield _of_table(pa.Table.from_batches(held))
+def _chunks(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    held: list[pl.DataFrame] = []
+    for frame in frames:
+        held.append(frame)
+        if sum(each.height for each in held) >= CHUNK:
+            yield pl.concat(held)
             held = []
     if held:
-        yield _of_table(pa.Table.from_batches(held))
+        yield pl.concat(held)
 
 
-def _of_table(table: pa.Table) -> pl.DataFrame:
-    frame = pl.from_arrow(table)
-    assert isinstance(frame, pl.DataFrame)
-    return frame.rename(lambda name: name.replace(":", "."))
+def _flat(file: str, columns: Columns) -> pl.DataFrame:
+    system, inner = filesystem(file)
+    with system.open_input_file(inner) as opened:
+        raw = opened.read()
+    schema = pl.read_parquet_schema(io.BytesIO(raw))
+    roots = dict.fromkeys(root for name in columns if (root := name.split(".")[0]) in schema)
+    rows = pl.read_parquet(io.BytesIO(raw), columns=[*roots], hive_partitioning=False)
+    return rows.select(_leaf(schema, name).cast(dtype).alias(name) for name, dtype in columns.items())
+
+
+def _leaf(fields: Mapping[str, Any], name: str) -> pl.Expr:
+    """A field of nested columns."""
+    first, *rest = name.split(".")
+    dtype, column = fields.get(first), pl.col(first)
+    for part in rest:
+        inner = {field.name: field.dtype for field in dtype.fields} if isinstance(dtype, pl.Struct) else {}
+        dtype, column = inner.get(part), column.struct.field(part)
+    if dtype is None:
+        return pl.lit(None)
+    if isinstance(dtype, pl.List):
+        return pl.when(column.list.len() > 0).then(column.list.join(", "))
+    return column.dt.epoch("us") if isinstance(dtype, pl.Datetime) else column
 
 
 def _packed(frames: Iterable[Named]) -> Iterator[pa.RecordBatch]:

@@ -28,7 +28,8 @@ class Settings(BaseSettings):
     exceptions: str | None = Field(None, description="What is known to be harmless here; default exceptions.yml in the working directory, "
                                                      "if there is one. --exceptions")
     context: str | None = Field(None, description="Folder with what you know of the site: inventory*.csv, addresses*.csv, identities.csv, "
-                                                  "tenants.csv, policy.yml. --context")
+                                                  "tenants.csv, policy.yml. When something in it changes, the next run judges all days "
+                                                  "anew. --context")
     geoip: tuple[str, ...] = Field((), description="GeoIP files in MaxMind's format (.mmdb) or folders of them, for all workers to read. "
                                                    "--geoip, repeatable")
     parser: str | None = Field(None, description="Read every file with this parser instead of choosing by content. --parser")

@@ -14,13 +14,13 @@ import polars as pl
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 
-from ..blocks import PART, Frames, Named, changed, gathered, made, met, parted
+from ..blocks import Frames, Named, at_once, changed, gathered, made, met, parted
 from ..context.columns import PLACE
 from .documents import Ready
 from .job import EPOCH, FINDINGS, MICROSECOND
 from .passes import as_signals, judged, keyed
 from .passes import findings as in_memory
-from .signals import ROWS, Lookup, Setting, count, lookups, micros_of, signals, signals_here
+from .signals import ROWS, Lookup, Setting, count, lookups, signals, signals_here
 
 FEW = 200_000  # hits
 ROWS_OF_PART, INTERVALS_OF_PART = 200_000, 500_000
@@ -31,7 +31,7 @@ def findings(hits: DataFrame, jobs: Sequence[Ready], setting: Setting, few: int 
 
     So `few` hits are judged on the driver at once: a shuffle takes longer than that.
     """
-    counts = count(hits, jobs, setting)
+    counts = count(hits, jobs)
     awake = [each for each in jobs if counts.keys() & set(each.rule.reads) or setting.listed(each) is not None]
     found = {each.rule.id: pl.DataFrame(schema=dict(FINDINGS)) for each in jobs}
     judge = _here if sum(counts.values()) <= few else _on_spark
@@ -42,8 +42,7 @@ def _here(hits: DataFrame, jobs: Sequence[Ready], setting: Setting, number: int)
     rows, wanted = signals_here(hits, jobs, setting), lookups(jobs)
     found = {}
     for each in jobs:
-        since = setting.since.get(each.rule.id)
-        mine = rows.filter(pl.col("time") >= micros_of(since)) if since else rows
+        mine = rows.filter(pl.col("time") >= setting.start(each))
         signals_of_it = as_signals(mine.rename(_places(each, wanted)), each, _names(each, setting))
         if (listed := setting.listed(each)) is not None:
             signals_of_it = pl.concat([signals_of_it, listed])
@@ -76,8 +75,8 @@ def _parts(hits: DataFrame, number: int, setting: Setting) -> int:
 def _judged(rows: DataFrame, ready: Ready, wanted: Sequence[Lookup], setting: Setting, parts: int) -> DataFrame:
     """Findings of one job over rows of hits (signals.signals), as blocks."""
     job, parameters, until = ready.job, ready.parameters, _until(setting)
-    names, places, since = _names(ready, setting), _places(ready, wanted), setting.since.get(ready.rule.id)
-    mine = pl.col("rule_id").is_in(ready.rule.reads) & (pl.col("time") >= (micros_of(since) if since else 0))
+    names, places = _names(ready, setting), _places(ready, wanted)
+    mine = pl.col("rule_id").is_in(ready.rule.reads) & (pl.col("time") >= setting.start(ready))
 
     def sent(rows: pl.DataFrame, to: int) -> list[Named]:
         """The rows to the tasks of a pass."""
@@ -87,7 +86,7 @@ def _judged(rows: DataFrame, ready: Ready, wanted: Sequence[Lookup], setting: Se
         return sent(as_signals(frame.filter(mine).rename(places, strict=False), ready, names), 0)
 
     def last(told: pl.DataFrame) -> list[Named]:
-        return [(ROWS, told.with_columns(pl.lit(0, pl.Int64).alias(PART)))]
+        return [(ROWS, at_once(told))]
 
     def judge(number: int) -> Callable[[Frames], list[Named]]:
         then = last if number + 1 == len(job.passes) else partial(sent, to=number + 1)

@@ -13,14 +13,13 @@ from datetime import UTC, date, datetime
 
 import polars as pl
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from ..blocks import PART, Frames, Named, collected, met, parted, read, there
+from ..blocks import PART, Frames, Named, at_once, collected, gathered, met, parted, read
 from ..context import names
 from ..context.columns import INVENTORY, PLACE, PLACEMENT, empty
 from ..context.lookup import as_of
-from ..correlate import leaf
 from ..schema import BY_NAME
 from .documents import Ready
 from .inventory import ROLE, inventory_signals
@@ -28,7 +27,7 @@ from .job import EPOCH, MICROSECOND, SIGNAL, Columns, Located
 from .passes import field_types, shaped, signal_columns
 
 ROWS, ASKED, KNOWN, TOLD = "rows", "asked", "known", "told"  # names of blocks
-INTERVAL = ("key", "kind", "valid_from", "valid_to", *PLACE)
+INTERVAL: Columns = {name: PLACEMENT[name] for name in ("key", "kind", "valid_from", "valid_to", *PLACE)}
 ANSWER = tuple(f"at.{name}" for name in PLACE)
 HIT: Columns = {"rule_id": pl.String} | {name: dtype for name, dtype in SIGNAL.items() if name not in ("role", "rule")}
 
@@ -51,9 +50,12 @@ class Setting:
         """The signals of a job that are rows of inventories."""
         if ROLE not in job.job.roles or self.inventory.is_empty():
             return None
-        since = self.since.get(job.rule.id)
-        rows = self.inventory.filter(pl.col("time") >= micros_of(since)) if since else self.inventory
-        return shaped(inventory_signals(rows), signal_columns(job.job))
+        return shaped(inventory_signals(self.inventory.filter(pl.col("time") >= self.start(job))), signal_columns(job.job))
+
+    def start(self, job: Ready) -> int:
+        """When what a job reads begins."""
+        day = self.since.get(job.rule.id, EPOCH.date())
+        return (datetime(day.year, day.month, day.day, tzinfo=UTC) - EPOCH) // MICROSECOND
 
 
 @dataclass(frozen=True)
@@ -111,28 +113,31 @@ def signals(hits: DataFrame, jobs: Sequence[Ready], setting: Setting, parts: int
         yield ROWS, rows.select(*fields, *nowhere, PART)
         yield from ((ASKED, parted(each.question(rows), "key", parts)) for each in asking)
 
-    found = read(_selected(hits, jobs, setting), name)
+    found = read(hits, _columns(jobs), _read(jobs, setting), name)
     if placement is None or not wanted:
         return found
-    intervals = read(placement.select(*INTERVAL), lambda rows, _: [(KNOWN, parted(rows, "key", parts))])
+    since = min(setting.start(each) for each in jobs)
+    current = pl.col("valid_to").is_null() | (pl.col("valid_to") > since)
+    intervals = read(placement, INTERVAL, current, lambda rows, _: [(KNOWN, parted(rows, "key", parts))])
     answered = met(found.unionByName(intervals), parts, (ASKED, KNOWN), lambda frames: _answers(frames, wanted))
     return met(answered, parts, (ROWS, TOLD), lambda frames: [(ROWS, _answered(frames, wanted))])
 
 
 def signals_here(hits: DataFrame, jobs: Sequence[Ready], setting: Setting) -> pl.DataFrame:
     """The same on the driver, for few hits: one scan, and one of the intervals of the machines that the hits name."""
-    wanted = lookups(jobs)
-    raw = _selected(hits, jobs, setting)
-    rows = _named(collected(raw), wanted, setting.principals)
+    wanted, columns = lookups(jobs), _columns(jobs)
+    raw = gathered(read(hits, columns, _read(jobs, setting), lambda rows, _: [(ROWS, at_once(rows))]), columns)
+    rows = _named(raw, wanted, setting.principals)
     intervals = _intervals_of(rows, wanted, setting.placement)
     for each in wanted:
         rows = as_of(rows, intervals.filter(pl.col("kind").is_in(each.kinds)), each.key, each.into)
     return rows
 
 
-def count(hits: DataFrame, jobs: Sequence[Ready], setting: Setting) -> Mapping[str, int]:
-    """How many hits of each rule jobs read."""
-    return {row[0]: row[1] for row in hits.where(_read(jobs, setting.since)).groupBy("rule_id").count().collect()}
+def count(hits: DataFrame, jobs: Sequence[Ready]) -> Mapping[str, int]:
+    """How many hits there are of each rule that some job reads."""
+    read_by_some = {rule for each in jobs for rule in each.rule.reads}
+    return {row[0]: row[1] for row in hits.where(F.col("rule_id").isin(*read_by_some)).groupBy("rule_id").count().collect()}
 
 
 def _intervals_of(rows: pl.DataFrame, wanted: Sequence[Lookup], placement: DataFrame | None) -> pl.DataFrame:
@@ -150,33 +155,21 @@ def _fields(jobs: Sequence[Ready]) -> Columns:
     return field_types(sorted({column for each in jobs for column in each.job.fields} | looked_at))
 
 
-def _selected(hits: DataFrame, jobs: Sequence[Ready], setting: Setting) -> DataFrame:
-    """The hits that some job reads, with the fields that names are made of and those that jobs read."""
-    return hits.where(_read(jobs, setting.since) & F.col("@timestamp").isNotNull()).select(
-        "rule_id", F.unix_micros("@timestamp").alias("time"), leaf("event.id").alias("event"), leaf("event.fact_id").alias("fact"),
-        *(_flat(column).alias(there(column)) for column in sorted(set(names.FIELDS) & BY_NAME.keys() | _fields(jobs).keys())))
+def _columns(jobs: Sequence[Ready]) -> Columns:
+    """What is read of a hit: what names are made of, and what jobs ask for."""
+    named = dict.fromkeys(sorted(set(names.FIELDS) & BY_NAME.keys()), pl.String)
+    return {"rule_id": pl.String, "@timestamp": pl.Int64, "event.id": pl.String, "event.fact_id": pl.String, **named, **_fields(jobs)}
 
 
-def _named(rows: pl.DataFrame, wanted: Sequence[Lookup], principals: Mapping[str, str]) -> pl.DataFrame:
-    """With canonical names and the keys of what is to be located."""
+def _named(raw: pl.DataFrame, wanted: Sequence[Lookup], principals: Mapping[str, str]) -> pl.DataFrame:
+    """Hits with canonical names and the keys of what is to be located."""
+    rows = raw.rename({"@timestamp": "time", "event.id": "event", "event.fact_id": "fact"})
     return names.canonical(rows, principals).with_columns(each.asked() for each in wanted)
 
 
-def _read(jobs: Sequence[Ready], since: Mapping[str, date]) -> Column:
+def _read(jobs: Sequence[Ready], setting: Setting) -> pl.Expr:
     """Which hits some job reads."""
-    read = F.lit(False)
-    for each in jobs:
-        mine = F.col("rule_id").isin(*each.rule.reads)
-        read |= mine & (F.col("date") >= F.lit(since[each.rule.id])) if each.rule.id in since else mine
-    return read
-
-
-def _flat(name: str) -> Column:
-    """A field as signals have it: a number, or text; the values of a list in one text."""
-    column: Column = leaf(name)
-    if BY_NAME[name].many:
-        return F.when(F.size(column) > 0, F.concat_ws(", ", column))
-    return column if BY_NAME[name].type == "long" else column.cast("string")
+    return pl.any_horizontal(pl.col("rule_id").is_in(each.rule.reads) & (pl.col("@timestamp") >= setting.start(each)) for each in jobs)
 
 
 def _answers(frames: Frames, wanted: Sequence[Lookup]) -> Iterator[Named]:
@@ -198,15 +191,10 @@ def _answered(frames: Frames, wanted: Sequence[Lookup]) -> pl.DataFrame:
     for each in wanted:
         mine = told.filter(pl.col("lookup") == each.into).drop("lookup").rename(dict(zip(ANSWER, each.columns, strict=True)))
         rows = rows.join(mine, on="row", how="left", maintain_order="left")
-    return rows.drop("row").with_columns(pl.lit(0, pl.Int64).alias(PART))
+    return at_once(rows.drop("row"))
 
 
 def _whole(intervals: pl.DataFrame) -> pl.DataFrame:
     """Intervals with all columns of PLACEMENT."""
     return intervals.with_columns(
         pl.lit(None, dtype).alias(name) for name, dtype in PLACEMENT.items() if name not in intervals.columns).select(PLACEMENT.keys())
-
-
-def micros_of(day: date) -> int:
-    """When a day begins."""
-    return (datetime(day.year, day.month, day.day, tzinfo=UTC) - EPOCH) // MICROSECOND

@@ -62,7 +62,7 @@ def found_by_jobs(site: Site, days: set[date], newest: datetime | None, run: str
     days = days | judged_otherwise(site.house, site.context)
     tables.refresh(site.house, roles(site.catalogue.jobs), site.context, days, run)
     jobs = tuple(ready(site.catalogue.jobs, site.context.policies, geoip=site.geoip))
-    return _judged(site, jobs, days, newest) if jobs and days and not site.house.is_new("hits") else Correlated([], set())
+    return _judged(site, jobs, days, newest) if jobs and days else Correlated([], set())
 
 
 def _judged(site: Site, jobs: Sequence[Ready], days: set[date], newest: datetime | None) -> Correlated:
@@ -81,14 +81,14 @@ def _judged(site: Site, jobs: Sequence[Ready], days: set[date], newest: datetime
 
 
 def judged_otherwise(house: Lake, context: Context) -> set[date]:
-    """The days that a context which changed since the last run shows in another light: all of them."""
-    if house.is_new("runs") or house.is_new("hits"):
-        return set()
-    last = house.read("runs").orderBy(F.desc("started")).select(F.get_json_object("figures", "$.context")).first()
+    """The day from which on a context that changed since the last run shows all in another light: that of the oldest hit or inventory."""
+    last = None if house.is_new("runs") else house.read("runs").orderBy(F.desc("started")).select(
+        F.get_json_object("figures", "$.context")).first()
     if ((last and last[0]) or "") == context.version:
         return set()
-    oldest = house.read("hits").agg(F.min("date")).collect()[0][0]
-    return {oldest} if oldest else set()
+    oldest = None if house.is_new("hits") else house.read("hits").agg(F.min("date")).collect()[0][0]
+    listed = context.inventory.select(pl.from_epoch(pl.col("time").min(), "us").dt.date()).item()
+    return {min(day for day in (oldest, listed) if day)} if oldest or listed else set()
 
 
 def first_day(job: Ready, judged: datetime, raised: Iterable[Raised]) -> date:

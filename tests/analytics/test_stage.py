@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +11,16 @@ import pytest
 from pipeline.alerts import Alert
 from pipeline.analytics import documents
 from pipeline.analytics.documents import Ready
-from pipeline.analytics.stage import Raised, first_day
+from pipeline.analytics.stage import Raised, Site, first_day, found_by_jobs, judged_otherwise
 from pipeline.config import Settings
+from pipeline.context.files import Context, read_context
 from pipeline.lake import Lake
 from pipeline.run import run
+from pipeline.sigma.catalogue import load_catalogue
+from pipeline.sigma.exceptions import Exceptions
 from tests.analytics import tiny
 from tests.analytics.test_engine import ready
+from tests.analytics.test_hyperjacking_raw import HEADER, same
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -43,8 +47,9 @@ custom:
 """
 EXCEPTION = "- {rule: tiny_stops, when: {host.name: kvm01}, owner: anna, reason: a drill, expires: 2099-12-31}\n"
 START = datetime(2026, 11, 20, 23, 50, tzinfo=UTC)
-# When machines stop, in minutes after START: one burst over midnight, one that is whole only with what comes late, one that grows.
-MONDAY, TUESDAY, WEDNESDAY, LATE, MORE = (0, 5), (12, 730, 735), (2000, 2001, 2002, 2003), (725, 738), (2010,)
+# When machines stop, in minutes after START: one burst over midnight, one that is whole only with what comes late, one that is known to
+# have begun earlier by what comes late, one that grows.
+MONDAY, TUESDAY, LATE, NEXT = (0, 5), (12, 730, 735, 1200, 1205, 1210), (725, 738, 1192), (2000, 2001, 2002, 2003)
 
 
 def stopped(minute: int) -> str:
@@ -61,29 +66,28 @@ def lines(folder: Path, **files: tuple[int, ...]) -> None:
 
 @pytest.mark.spark
 def test_alerts_are_the_same_however_lines_arrive(tmp_path: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is left of an alert that no longer holds: an earlier stop that comes late is where the story begins."""
     monkeypatch.setattr(documents, "JOBS", (tiny.JOB,))
     logs, rules = tmp_path / "logs", tmp_path / "rules"
     logs.mkdir()
     rules.mkdir()
     (rules / "tiny.yml").write_text(DOCUMENT, encoding="utf-8")
 
-    def stored(lake: str, **changes: Any) -> dict[str, Alert]:
+    def stored(lake: str, **changes: Any) -> dict[datetime, Alert]:
         settings = Settings(inputs=(str(logs),), lake=str(tmp_path / lake), quality=False, rules=(str(rules),), **changes)
         run(settings, quiet=True, spark=spark)
         rows = Lake(spark, settings.lake_url).read("alerts").where(f"rule_id = '{ID}'").collect()
-        return {alert.id: alert for alert in (Alert.model_validate_json(row.alert) for row in rows)}
+        return {alert.first: alert for alert in (Alert.model_validate_json(row.alert) for row in rows)}
 
-    lines(logs, monday=MONDAY)
-    assert stored("daily") == {}
-    lines(logs, tuesday=TUESDAY)
-    (midnight,) = stored("daily").values()
-    assert (midnight.count, midnight.first, midnight.last) == (3, START, START + timedelta(minutes=12))
-    lines(logs, wednesday=WEDNESDAY)
-    assert sorted(alert.count for alert in stored("daily").values()) == [3, 4]
-    lines(logs, late=LATE, more=MORE)
-    daily = stored("daily")
-    assert sorted(alert.count for alert in daily.values()) == [3, 4, 5] and daily[midnight.id] == midnight
-    assert stored("at_once") == daily
+    def counts(alerts: dict[datetime, Alert]) -> dict[int, int]:
+        return {(first - START) // timedelta(minutes=1): alert.count for first, alert in alerts.items()}
+
+    lines(logs, monday=MONDAY, tuesday=TUESDAY)
+    before = stored("daily")
+    assert counts(before) == {0: 3, 1200: 3}
+    lines(logs, late=LATE, next=NEXT)
+    daily, midnight = stored("daily"), before[START]
+    assert counts(daily) == {0: 3, 725: 4, 1192: 4, 2000: 4} and daily[START] == midnight
     # more than the job's document lets it raise it cannot, and it tells the whole story
     assert {alert.severity for alert in daily.values()} == {"high"} and midnight.score == 30
     assert [(each.target, each.gap_s) for each in midnight.steps] == [("web0000", None), ("web0005", 300), ("web0012", 420)]
@@ -91,29 +95,25 @@ def test_alerts_are_the_same_however_lines_arrive(tmp_path: Path, spark: SparkSe
     assert midnight.entities.host == ("kvm01",) and len(midnight.evidence) == 3
     exceptions = tmp_path / "exceptions.yml"
     exceptions.write_text(EXCEPTION, encoding="utf-8")
-    excused = stored("daily", exceptions=str(exceptions))
-    assert excused.keys() == daily.keys() and all(alert.suppressed for alert in excused.values())
+    excused = stored("at_once", exceptions=str(exceptions))
+    assert all(alert.suppressed for alert in excused.values())
+    assert {first: _loud(alert) for first, alert in excused.items()} == {first: _loud(alert) for first, alert in daily.items()}
+
+
+def _loud(alert: Alert) -> Alert:
+    return alert.model_copy(update={"suppressed": None})
 
 
 @pytest.mark.spark
-def test_an_alert_that_no_longer_holds_is_removed(tmp_path: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An earlier stop that comes late is where the story begins: what began later is no more."""
-    monkeypatch.setattr(documents, "JOBS", (tiny.JOB,))
-    rules = tmp_path / "tiny.yml"
-    rules.write_text(DOCUMENT, encoding="utf-8")
-    logs = tmp_path / "logs"
-    logs.mkdir()
-    settings = Settings(inputs=(str(logs),), lake=str(tmp_path / "lake"), quality=False, rules=(str(rules),))
-
-    def firsts() -> list[datetime]:
-        run(settings, quiet=True, spark=spark)
-        rows = Lake(spark, settings.lake_url).read("alerts").where(f"rule_id = '{ID}'").collect()
-        return [Alert.model_validate_json(row.alert).first for row in rows]
-
-    lines(logs, first=(30, 35, 40))
-    assert firsts() == [START + timedelta(minutes=30)]
-    lines(logs, late=(22,))
-    assert firsts() == [START + timedelta(minutes=22)]
+def test_inventories_are_judged_where_nothing_was_logged(tmp_path: Path, spark: SparkSession) -> None:
+    """A machine that runs and that no manager and no host has registered; a context that is the same as in the last run changes nothing."""
+    (tmp_path / "inventory.csv").write_text(HEADER + same("24", "web01|app01", running="web01 node|app01"), encoding="utf-8")
+    house = Lake(spark, str(tmp_path / "lake"))
+    house.create()
+    site = Site(house, load_catalogue(), Exceptions(), read_context(tmp_path), ())
+    (alert,) = found_by_jobs(site, set(), None, "first").alerts
+    assert (alert.severity, alert.entities.host, alert.detail["set_diff"]["rogue"]) == ("medium", ("esx01",), ["node"])
+    assert judged_otherwise(house, site.context) == {date(2026, 11, 24)} and judged_otherwise(house, Context()) == set()
 
 
 def test_what_is_new_may_end_something_that_began_long_ago() -> None:

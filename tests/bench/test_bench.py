@@ -44,5 +44,6 @@ def test_esxi_lines_are_like_those_of_a_host(tmp_path: Path) -> None:
 
 
 def test_growth_compares_the_smallest_with_the_largest_lake() -> None:
-    rows = [{"job": "a", "events": 20, "seconds": 60.0}, {"job": "a", "events": 2, "seconds": 5.0}, {"job": "b", "events": 2, "seconds": 1.0}]
+    figures = [("a", 20, 60.0), ("a", 2, 5.0), ("b", 2, 1.0)]
+    rows = [dict(zip(("job", "events", "seconds"), each, strict=True)) for each in figures]
     assert jobs.growth(rows, "seconds") == {"a": 1.2}
