@@ -27,6 +27,8 @@ from .terminal import (
     Lists,
     OtherRules,
     ParserId,
+    Since,
+    Until,
     alert_table,
     err,
     out,
@@ -72,8 +74,8 @@ def run(
     geoip: GeoIp = None,
     parser: ParserId = None,
     timezone: Annotated[str | None, typer.Option(help="Zone of times that carry none, such as Europe/Berlin.")] = None,
-    since: Annotated[str | None, typer.Option(help="Alerts and report: only from this time on (ISO 8601, UTC).")] = None,
-    until: Annotated[str | None, typer.Option(help="Alerts and report: only before this time.")] = None,
+    since: Since = None,
+    until: Until = None,
     quality: Annotated[bool, typer.Option(help="Check the written tables with Great Expectations.")] = True,
     strict: Annotated[bool, typer.Option(help="Fail (exit 1) when an expectation fails; refuse content with errors.")] = False,
     fail_on: Annotated[Severity | None, typer.Option(help="Exit 3 when an alert of this severity or above is found.")] = None,
@@ -211,14 +213,16 @@ def explain(
 def report(
     lake: Lake = None,
     output: Annotated[Path, typer.Option("--out", help="The HTML file to write.")] = Path("report.html"),
+    since: Since = None,
+    until: Until = None,
 ) -> None:
     """Write the HTML report of what the lake holds.
 
-    Example: [bold]hypervigil report --lake ./hypervigil-lake --out report.html[/]
+    Example: [bold]hypervigil report --lake ./hypervigil-lake --since 2026-03-01 --out report.html[/]
     """
     from . import run as spine
 
-    written = stoppable(lambda: spine.report(settings(lake=lake), output))
+    written = stoppable(lambda: spine.report(settings(lake=lake, since=since, until=until), output))
     out.print(f"report: {escape(str(written))}", highlight=False, soft_wrap=True)
 
 

@@ -25,6 +25,8 @@ err = Console(stderr=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object with stable keys instead of text.")]
 Lake = Annotated[str | None, typer.Option(help="Folder or URL of the Delta tables. Default: ./hypervigil-lake, or HYPERVIGIL_LAKE.")]
+Since = Annotated[str | None, typer.Option(help="Alerts and report: only from this time on (ISO 8601, UTC).")]
+Until = Annotated[str | None, typer.Option(help="Alerts and report: only before this time.")]
 ParserId = Annotated[str | None, typer.Option("--parser", help="Parser id; by default each file (or line) is assigned by its content.")]
 
 OtherRules = Annotated[list[str] | None, typer.Option("--rules", help="File or folder of other people's Sigma rules; repeatable.")]

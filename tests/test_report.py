@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from pipeline.alerts import Alert, Suppression
+from pipeline.alerts import SEVERITIES, Alert, Suppression
 from pipeline.raising import from_hits
 from pipeline.report import render
 from pipeline.report.attack import matrices, matrix
@@ -142,6 +142,16 @@ def test_5000_alerts_keep_the_document_small(tmp_path: Path) -> None:
     assert sum(tag == "details" for tag, _ in page.tags) == 100 and len(page.tags) < 20_000
     data = json.loads(page.blocks["script"][0])
     assert len(data["index"]) == 5000 and len(data["rest"]) == 4900
+
+
+def test_more_alerts_than_a_browser_takes_are_counted_and_the_most_urgent_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.report.html.MOST", 200)
+    page = Page(rendered(tmp_path, many(500), figures()))
+    data = json.loads(page.blocks["script"][0])
+    assert len(data["index"]) == 200 and len(data["rest"]) == 100
+    assert "The list holds the 200 most urgent of 500 alerts" in page.text
+    ranks = [SEVERITIES.index(entry["severity"]) for entry in data["index"]]
+    assert ranks == sorted(ranks, reverse=True)
 
 
 # --- parts ----------------------------------------------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ LEAD = 4
 TOP = 8
 MAX_SEARCH = 2000
 BIG_REPORT, EVIDENCE_IN_BIG = 1000, 3
+MOST = 10_000  # alerts that a browser opens and filters at ease; all of them would be 5 KB each
 _WORST_FIRST = SEVERITIES[::-1]
 
 
@@ -59,15 +60,16 @@ def page(alerts: Sequence[Alert], figures: Figures, rules: Iterable[RuleTags] = 
     environment = _environment()
     ordered = sorted((alert for alert in alerts if not alert.suppressed), key=rank)
     silenced = sorted((alert for alert in alerts if alert.suppressed), key=rank)
+    listed = ordered[:MOST]
     style, script = (_asset(name) for name in ("style.css", "script.js"))
     row: Callable[..., Markup] = environment.get_template("alert.html.j2").module.alert_row  # type: ignore[attr-defined]
     evidence = EVIDENCE_IN_BIG if len(ordered) > BIG_REPORT else None
-    choices = {name: _choices(ordered, values) for name, values in _FILTERS.items()}
+    choices = {name: _choices(listed, values) for name, values in _FILTERS.items()}
     return environment.get_template("report.html.j2").render(
         figures=figures, alerts=ordered, total=len(ordered), lead=_lead(ordered), headline=_headline(ordered),
-        tally=_tally(ordered), choices=choices, index=_index(ordered, choices),
+        tally=_tally(ordered), choices=choices, index=_index(listed, choices), unlisted=len(ordered) - len(listed),
         suppressed=len(silenced), quiet=[row(alert, EVIDENCE_IN_BIG) for alert in silenced[:PAGE]],
-        rows=[row(alert, evidence) for alert in ordered[:PAGE]], rest=[str(row(alert, evidence)) for alert in ordered[PAGE:]],
+        rows=[row(alert, evidence) for alert in listed[:PAGE]], rest=[str(row(alert, evidence)) for alert in listed[PAGE:]],
         timeline=timeline(ordered), matrices=attack.matrices(ordered, rules), machines=_touched(ordered, lambda a: a.entities.host),
         people=_touched(ordered, lambda a: a.entities.user), style=Markup(style), script=Markup(script), policy=_policy(style, script))
 
