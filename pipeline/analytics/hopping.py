@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
@@ -60,7 +60,7 @@ def _of_day(day: int, block: pl.DataFrame, p: Hopping, relate: Relate) -> Iterat
     if not block.select((c("time") // DAY == day).any()).item():
         return
     ordered = block.sort("time", "event", "from.name", "to.name").with_row_index("order")
-    paths = found(list(_hops(_connected(ordered))), p, relate)
+    paths = found(list(_hops(_connected(ordered, p))), p, relate)
     earlier = {hop.order for path in paths if path.hops[0].day < day for hop in path.hops}
     mine = [path for path in paths if path.hops[0].day == day and any(hop.order not in earlier for hop in path.hops)]
     for group in joined(mine):
@@ -73,11 +73,23 @@ def _of_day(day: int, block: pl.DataFrame, p: Hopping, relate: Relate) -> Iterat
         yield words.of_crossings(alone, walks, int(hops.select(c("days").min()).item()), p)
 
 
-def _connected(edges: pl.DataFrame) -> pl.DataFrame:
-    """Edges with another before or after them: a fan of hops into nowhere is none, however wide."""
-    reached, left = set(edges.get_column("to.name")), set(edges.get_column("from.name"))
+def _connected(edges: pl.DataFrame, p: Hopping) -> pl.DataFrame:
+    """Edges with another that comes before or goes on after them in time, and those of the same machines by which a path is renewed until
+    then: a fan of hops into nowhere is none, however wide. `edges` are sorted by time.
+    """
+    def near(mine: str, others: str, strategy: Literal["backward", "forward"]) -> pl.Series:
+        told = edges.select(c(others).alias("machine"), c("time").alias("met"))  # `edges` are sorted by time
+        found = edges.select(c(mine).alias("machine"), "time").join_asof(
+            told, left_on="time", right_on="met", by="machine", strategy=strategy, tolerance=p.gap, allow_exact_matches=False,
+            check_sortedness=False)
+        return found.get_column("met").is_not_null()
+
+    met = near("from.name", "to.name", "backward") | near("to.name", "from.name", "forward")
     guests = c("through") & (c("kind") == GUEST_OPERATION)
-    return edges.filter(c("from.name").is_in(list(reached)) | c("to.name").is_in(list(left)) | guests)
+    pair = ("from.name", "to.name")
+    run = (c("time").diff().over(pair) > p.gap).fill_null(True).cum_sum().over(pair)
+    return edges.with_columns((met | edges.select(guests).to_series()).alias("met"), run.alias("run")).filter(
+        c("met").any().over(*pair, "run")).drop("met", "run")
 
 
 def _hops(edges: pl.DataFrame) -> Iterator[Hop]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -396,6 +397,26 @@ def many_edges(number: int, seed: int = 1) -> pl.DataFrame:
              if kind == pl.String and name not in columns}
     return pl.DataFrame(columns).with_columns(rarity=pl.lit(3.0), days=pl.lit(0), port=pl.lit(None, pl.Int64), **flags, **texts).select(
         pl.col(name).cast(kind) for name, kind in EDGES.items())
+
+
+def test_edges_that_nothing_comes_before_or_after_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some edges are renewed, before or after the hop that leads there or on."""
+    edges = pl.concat([many_edges(2_000), many_edges(2_000).with_columns(pl.col("time") + 5 * 3_600_000_000, pl.col("event") + "-again")])
+    filtered: list[int] = []
+
+    def found(connected: Callable[[pl.DataFrame, Hopping], pl.DataFrame]) -> list[dict[str, Any]]:
+        def counted(rows: pl.DataFrame, parameters: Hopping) -> pl.DataFrame:
+            kept = connected(rows, parameters)
+            filtered.append(kept.height)
+            return kept
+
+        monkeypatch.setattr(hopping, "_connected", counted)
+        parameters = Hopping(open_paths=10_000)
+        return judged(keyed(edges, JOB.passes[1], parameters), JOB.passes[1], parameters, HORIZON).to_dicts()
+
+    with_those = hopping._connected
+    few, number = found(with_those), sum(filtered)
+    assert few == found(lambda rows, _: rows) and few and number < 0.8 * (sum(filtered) - number)
 
 
 def test_time_grows_linearly_with_the_edges() -> None:
