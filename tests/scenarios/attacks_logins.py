@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from . import doings as do
-from .parts import ACCESS, DAY, HOUR, Case, Person
+from .parts import ACCESS, DAY, HOUR, OFFICE, Case, Person
 from .world import World
 
 JOB = "login_baseline"
@@ -122,8 +122,26 @@ def without_factor_near(world: World, time: datetime) -> None:
                      agent="Mozilla/5.0 (X11; Linux x86_64; rv:126.0) Gecko/20100101 Firefox/126.0", case=case)
 
 
+def token_within(world: World, time: datetime) -> None:
+    """A token that lay in the memory of the bastion is used from another workstation of the office."""
+    person, case = world.take_person(), world.case(JOB, "token_reuse_in_the_office")
+    host, other = world.take_host("esxi", time), f"{OFFICE}{world.rng.randrange(100, 200)}"
+    case.names(user=person.name, host=host.name, ip=other)
+    key = f"52{world.rng.getrandbits(40):010x}-{world.rng.getrandbits(16):04x}"
+    noon = time.replace(hour=person.shift + 4)
+    do.session_used(world, noon, host.name, person.name, world.vms["infra-bastion02"].address, key, case)
+    do.session_used(world, noon + timedelta(minutes=25), host.name, person.name, other, key, case)
+
+
+def another_role(world: World, time: datetime) -> None:
+    """A key of one with few rights, used from abroad at the hours and with the program of its owner, for a role the owner never takes."""
+    junior = [one for one in world.people if not one.senior]
+    person, case, ip = _stolen(world, time, "role_never_taken", cloud=True, among=junior)
+    do.assume_role(world, time.replace(hour=person.shift + 3), person.name, "billing-export", ip, case=case)
+
+
 ATTACKS = (abroad, travel, without_factor, token, direct, kvm_from_outside, fresh_administrator, forged, sprayed, junior_abroad,
-           kvm_by_password, key_of_cloud, without_factor_near)
+           kvm_by_password, key_of_cloud, without_factor_near, token_within, another_role)
 
 
 # --- negatives --------------------------------------------------------------------------------------------------------------------

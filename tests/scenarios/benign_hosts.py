@@ -69,7 +69,7 @@ def support_tool(world: World, time: datetime) -> None:
     host, case = _host(world, time, "esxi", "support_tool")
     do.vob(world, time, host.name, "esx.audit.uw.security.User.ExecInstalledOnly.disabled", "ExecInstalledOnly has been disabled. This "
            f"allows the execution of non-installed binaries on the host. {do.MALWARE}", case)
-    for nth, vm in enumerate(world.untouched(time - HOUR, time + 3 * HOUR, host=host.name)[:3]):
+    for nth, vm in enumerate(world.free(time - HOUR, time + 3 * HOUR, host=host.name)[:3]):
         other = world.rng.choice([h.name for h in world.hosts.values() if h.cluster == host.cluster and h is not host])
         world.move(time + timedelta(minutes=30 + 10 * nth), vm.name, other, "drs")
 
@@ -83,6 +83,8 @@ def taken_out(world: World, time: datetime) -> None:
     do.event(world, out, "HostRemovedEvent", user, f"Removed host {host.fqdn} in DC1", case)
     do.event(world, back, "HostAddedEvent", user, f"Added host {host.fqdn} to datacenter DC1", case)
     do.event(world, back + do.seconds(50), "HostConnectedEvent", "", f"Connected to {host.fqdn} in DC1", case)
+    for nth, vm in enumerate(world.on(host.name, back)):
+        do.event(world, back + do.seconds(51 + nth), "VmDiscoveredEvent", "", f"Discovered {vm.name} on {host.fqdn} in DC1", case)
     do.command(world, back + timedelta(minutes=12), host.name, KEY, case=case)
 
 
@@ -100,7 +102,7 @@ def collector_down(world: World, time: datetime) -> None:
                '6514" has become unreachable.  Remote logging to this host has stopped.', case)
         do.vob(world, until, other.name, "esx.problem.vmsyslogd.remote.auditrecords.dropped",
                'The host "ssl://collector.example.org:6514" has lost 211 audit records.', case)
-        for vm in world.untouched(since - HOUR, until + HOUR, host=other.name)[:2]:
+        for vm in world.free(since - HOUR, until + HOUR, host=other.name)[:2]:
             new = world.rng.choice([h.name for h in world.hosts.values() if h.cluster == host.cluster and h is not other])
             world.move(since + world.rng.uniform(0.1, 4.5) * HOUR, vm.name, new, "drs")
     do.vob(world, until + 5 * HOUR, host.name, "esx.audit.esximage.hostacceptance.changed",

@@ -268,6 +268,7 @@ def assume_role(world: World, time: datetime, user: str, role: str, ip: str, mfa
                       "arn": f"arn:aws:iam::{ACCOUNT}:user/{user}", "accessKeyId": "AKIAIOSFODNN7EXAMPLE", "userName": user,
                       "sessionContext": {"attributes": {"mfaAuthenticated": str(mfa).lower()}}},
         requestParameters={"roleArn": f"arn:aws:iam::{ACCOUNT}:role/{role}", "roleSessionName": user},
+        resources=[{"accountId": ACCOUNT, "type": "AWS::IAM::Role", "ARN": f"arn:aws:iam::{ACCOUNT}:role/{role}"}],
         responseElements={"assumedRoleUser": {"arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/{role}/{user}"}}), case=case)
 
 

@@ -137,13 +137,17 @@ class World:
         return chosen
 
     def untouched(self, since: datetime, until: datetime, **wanted: str) -> list[Vm]:
-        host = wanted.pop("host", None)
-        found = [vm for vm in self.vms.values() if vm.name not in self._used and vm.tenant != "infra" and self.calm(vm, since, until)
-                 and all(getattr(vm, name) == value for name, value in wanted.items())
-                 and (host is None or self.where(vm.name, since) == host)]
-        if not found:
-            raise Nothing(f"no machine left: {wanted} {host}")
+        """All of these; there is one at least."""
+        if not (found := self.free(since, until, **wanted)):
+            raise Nothing(f"no machine left: {wanted}")
         return found
+
+    def free(self, since: datetime, until: datetime, **wanted: str) -> list[Vm]:
+        """All of these, or none."""
+        host = wanted.pop("host", None)
+        return [vm for vm in self.vms.values() if vm.name not in self._used and vm.tenant != "infra" and self.calm(vm, since, until)
+                and all(getattr(vm, name) == value for name, value in wanted.items())
+                and (host is None or self.where(vm.name, since) == host)]
 
     def take_host(self, kind: str, time: datetime, among: set[str] | None = None) -> Host:
         """A host (one of some) that nothing planted has touched yet and that is not in maintenance about that time."""
