@@ -11,15 +11,20 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pipeline import locking
+from pipeline.config import Settings
 from pipeline.errors import LakeError
+from pipeline.run import run
 from pipeline.stopping import stoppable
 from tests.conftest import ROOT
 from tests.lakes import strays, tables
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 LINE = "<166>2026-03-01T10:{:02d}:{:02d}.000Z esx01.example.org Hostd[2099]: info hostd[2100] [Originator@6876 sub=Default opID=a{}] {}\n"
 KILL = "<166>2026-03-01T11:05:00.000Z esx01.example.org shell[2099]: [root]: esxcli vm process kill --type=force --world-id=1234\n"
@@ -81,23 +86,21 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def expected(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return run_to_the_end(logs, tmp_path_factory.mktemp("expected") / "lake")
-
-
-def arguments(logs: Path, lake: Path) -> list[str | Path]:
-    return ["run", logs, "--lake", lake, "--no-quality", "--range-bytes", "1000000", "--batch-bytes", "3000000"]
-
-
-def run_to_the_end(logs: Path, lake: Path) -> dict[str, Any]:
+    """The tables of a run that nothing disturbs."""
+    lake = tmp_path_factory.mktemp("expected") / "lake"
     done = subprocess.run([sys.executable, "-m", "pipeline", *map(str, arguments(logs, lake))], cwd=ROOT, capture_output=True, text=True,
                           check=False, timeout=600)
     assert (done.returncode, done.stderr) == (0, "")
     return tables(lake)
 
 
+def arguments(logs: Path, lake: Path) -> list[str | Path]:
+    return ["run", logs, "--lake", lake, "--no-quality", "--range-bytes", "1000000", "--batch-bytes", "3000000"]
+
+
 @pytest.mark.spark
-@pytest.mark.parametrize("moment", ["starting Spark", r"[1-9][0-9,]* lines, [0-9,]+/s", "committing", "alerts"])
-def test_ctrl_c(moment: str, logs: Path, expected: dict[str, Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize("moment", ["starting Spark", r"[1-9][0-9,]* lines, [0-9,]+/s", "committing", "correlations"])
+def test_ctrl_c(moment: str, logs: Path, expected: dict[str, Any], tmp_path: Path, spark: SparkSession) -> None:
     """It ends soon with one line; what is in the lake is whole, and a second run makes it that of an undisturbed one."""
     lake = tmp_path / "lake"
     terminal = Terminal(*arguments(logs, lake))
@@ -110,7 +113,8 @@ def test_ctrl_c(moment: str, logs: Path, expected: dict[str, Any], tmp_path: Pat
     (line,) = terminal.lines()
     assert re.fullmatch(r"stopped: (run again to go on|(nothing new|[\d,]+ lines of \d+ files) kept in the lake; the next run .+)", line)
     assert terminal.said.rfind(SHOW_CURSOR) >= terminal.said.rfind(HIDE_CURSOR)
-    assert run_to_the_end(logs, lake) == expected
+    run(Settings(inputs=(str(logs),), lake=str(lake), quality=False), quiet=True, spark=spark)
+    assert tables(lake) == expected
     assert strays(lake) == []
 
 
