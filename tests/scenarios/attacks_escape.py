@@ -128,8 +128,10 @@ def esxi_password(world: World, time: datetime) -> None:
 
 
 def esxi_neighbour(world: World, time: datetime) -> None:
-    """Out of a crash into another guest of the host, through the tools inside it."""
-    vm, host, case = _guest(world, time, "esxi", "esxi_second_guest")
+    """By a hole that nobody knows yet, on a host with all patches: out of a crash into another guest, through the tools inside it."""
+    newest = max(host.build for host in world.hosts.values() if host.kind == "esxi")
+    patched = {host.name for host in world.hosts.values() if host.build == newest}
+    vm, host, case = _guest(world, time, "esxi", "esxi_second_guest", hosts=patched)
     world.write(do.ESXI, *(_hypercall(vm, host, time + do.seconds(14 * n), n) for n in range(4)), case=case)
     crash = time + timedelta(minutes=world.rng.uniform(2, 50))
     _core(world, crash, host, case)
