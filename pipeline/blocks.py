@@ -18,7 +18,7 @@ import pyarrow as pa
 from pyspark import TaskContext
 from pyspark.sql import DataFrame, SparkSession
 
-from .kernel.files import filesystem
+from . import flat
 from .lake import worker_url
 
 Columns = Mapping[str, Any]  # name -> Polars type
@@ -124,24 +124,13 @@ def _chunks(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
 
 
 def _flat(file: str, columns: Columns) -> pl.DataFrame:
-    system, inner = filesystem(file)
-    with system.open_input_file(inner) as opened:
-        raw = opened.read()
-    schema = pl.read_parquet_schema(io.BytesIO(raw))
-    roots = dict.fromkeys(root for name in columns if (root := name.split(".")[0]) in schema)
-    rows = pl.read_parquet(io.BytesIO(raw), columns=[*roots], hive_partitioning=False)
-    return rows.select(_leaf(schema, name).cast(dtype).alias(name) for name, dtype in columns.items())
+    rows, schema = flat.scan(file)
+    return rows.select(_leaf(schema, name).cast(dtype).alias(name) for name, dtype in columns.items()).collect()
 
 
-def _leaf(fields: Mapping[str, Any], name: str) -> pl.Expr:
-    """A field of nested columns."""
-    first, *rest = name.split(".")
-    dtype, column = fields.get(first), pl.col(first)
-    for part in rest:
-        inner = {field.name: field.dtype for field in dtype.fields} if isinstance(dtype, pl.Struct) else {}
-        dtype, column = inner.get(part), column.struct.field(part)
-    if dtype is None:
-        return pl.lit(None)
+def _leaf(schema: Mapping[str, Any], name: str) -> pl.Expr:
+    """A field as blocks have it."""
+    column, dtype = flat.leaf(schema, name) or (pl.lit(None), None)
     if isinstance(dtype, pl.List):
         return pl.when(column.list.len() > 0).then(column.list.join(", "))
     return column.dt.epoch("us") if isinstance(dtype, pl.Datetime) else column

@@ -6,15 +6,14 @@ hundred nested columns and brings them to Python one by one, take more than ten 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from functools import reduce
 from typing import Any
 
 import polars as pl
 
-from .kernel.files import filesystem
+from . import flat
 from .kernel.normalise import dtype
 from .lake import Lake, worker_url
 from .schema import BY_NAME
@@ -49,24 +48,15 @@ def as_rows(frame: pl.DataFrame) -> Iterator[dict[str, Any]]:
 
 
 def _read(url: str, names: list[str], rules: Iterable[str] | None, events: Iterable[str] | None) -> pl.DataFrame:
-    system, path = filesystem(url)
-    with system.open_input_file(path) as file:
-        rows = pl.scan_parquet(file.read())
-    schema = rows.collect_schema()
+    rows, schema = flat.scan(url)
     if rules is not None:
         rows = rows.filter(pl.col("rule_id").is_in(list(rules)))
     if events is not None:
-        rows = rows.filter(_leaf("event.id", schema).is_in(list(events)))
-    return rows.select("rule_id", *(_leaf(name, schema).cast(dtype(BY_NAME[name])).alias(name) for name in names)).collect()
+        rows = rows.filter(pl.col("event").struct.field("id").is_in(list(events)))
+    return rows.select("rule_id", *(_leaf(schema, name) for name in names)).collect()
 
 
-def _leaf(name: str, schema: pl.Schema) -> pl.Expr:
-    """A flat field of nested columns; null where they lack it."""
-    first, *rest = name.split(".")
-    kind: Any = pl.Struct(schema)
-    for part in name.split("."):
-        inner = {field.name: field.dtype for field in kind.fields} if isinstance(kind, pl.Struct) else {}
-        if part not in inner:
-            return pl.lit(None, dtype(BY_NAME[name]))
-        kind = inner[part]
-    return reduce(lambda column, part: column.struct.field(part), rest, pl.col(first))
+def _leaf(schema: Mapping[str, Any], name: str) -> pl.Expr:
+    """A field in its type; null where the file is older."""
+    column, _ = flat.leaf(schema, name) or (pl.lit(None), None)
+    return column.cast(dtype(BY_NAME[name])).alias(name)

@@ -19,7 +19,7 @@ LAYERS = (
     {"schema", "shapes", "content", "config"},
     {"sigma"},
     {"kernel"},
-    {"delta_files", "windows", "conditions", "judge"},
+    {"delta_files", "flat", "windows", "conditions", "judge"},
     {"session"},
     {"lake", "locking", "blocks", "hits"},
     {"context", "finding", "sources", "ledger", "ingest", "figures", "progress", "replaying"},
