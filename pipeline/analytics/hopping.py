@@ -24,14 +24,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
 
 from ..context.columns import PLACE
 from .hops import ends, words
+from .hops.connected import connected
 from .hops.edges import EDGES, crossings, judge
-from .hops.parameters import DAY, GUEST_OPERATION, ROLES, Hopping
+from .hops.parameters import DAY, ROLES, Hopping
 from .hops.paths import Hop, Place, Relate, Relation, Search, found, joined
 from .job import FINDINGS, Job, Pass
 
@@ -60,7 +61,7 @@ def _of_day(day: int, block: pl.DataFrame, p: Hopping, relate: Relate) -> Iterat
     if not block.select((c("time") // DAY == day).any()).item():
         return
     ordered = block.sort("time", "event", "from.name", "to.name").with_row_index("order")
-    paths = found(list(_hops(_connected(ordered, p))), p, relate)
+    paths = found(list(_hops(connected(ordered, p))), p, relate)
     earlier = {hop.order for path in paths if path.hops[0].day < day for hop in path.hops}
     mine = [path for path in paths if path.hops[0].day == day and any(hop.order not in earlier for hop in path.hops)]
     for group in joined(mine):
@@ -71,25 +72,6 @@ def _of_day(day: int, block: pl.DataFrame, p: Hopping, relate: Relate) -> Iterat
         alone = list(_hops(hops))
         walks = sorted((Search(p, relate).first(hop) for hop in alone), key=lambda path: path.rank)
         yield words.of_crossings(alone, walks, int(hops.select(c("days").min()).item()), p)
-
-
-def _connected(edges: pl.DataFrame, p: Hopping) -> pl.DataFrame:
-    """Edges with another that comes before or goes on after them in time, and those of the same machines by which a path is renewed until
-    then: a fan of hops into nowhere is none, however wide. `edges` are sorted by time.
-    """
-    def near(mine: str, others: str, strategy: Literal["backward", "forward"]) -> pl.Series:
-        told = edges.select(c(others).alias("machine"), c("time").alias("met"))  # `edges` are sorted by time
-        found = edges.select(c(mine).alias("machine"), "time").join_asof(
-            told, left_on="time", right_on="met", by="machine", strategy=strategy, tolerance=p.gap, allow_exact_matches=False,
-            check_sortedness=False)
-        return found.get_column("met").is_not_null()
-
-    met = near("from.name", "to.name", "backward") | near("to.name", "from.name", "forward")
-    guests = c("through") & (c("kind") == GUEST_OPERATION)
-    pair = ("from.name", "to.name")
-    run = (c("time").diff().over(pair) > p.gap).fill_null(True).cum_sum().over(pair)
-    return edges.with_columns((met | edges.select(guests).to_series()).alias("met"), run.alias("run")).filter(
-        c("met").any().over(*pair, "run")).drop("met", "run")
 
 
 def _hops(edges: pl.DataFrame) -> Iterator[Hop]:

@@ -14,6 +14,7 @@ import pytest
 
 from pipeline.analytics import hopping
 from pipeline.analytics.hopping import JOB
+from pipeline.analytics.hops.connected import connected
 from pipeline.analytics.hops.edges import EDGES
 from pipeline.analytics.hops.parameters import DAY, Hopping
 from pipeline.analytics.job import EPOCH, FINDINGS
@@ -404,18 +405,17 @@ def test_edges_that_nothing_comes_before_or_after_change_nothing(monkeypatch: py
     edges = pl.concat([many_edges(2_000), many_edges(2_000).with_columns(pl.col("time") + 5 * 3_600_000_000, pl.col("event") + "-again")])
     filtered: list[int] = []
 
-    def found(connected: Callable[[pl.DataFrame, Hopping], pl.DataFrame]) -> list[dict[str, Any]]:
+    def found(choose: Callable[[pl.DataFrame, Hopping], pl.DataFrame]) -> list[dict[str, Any]]:
         def counted(rows: pl.DataFrame, parameters: Hopping) -> pl.DataFrame:
-            kept = connected(rows, parameters)
+            kept = choose(rows, parameters)
             filtered.append(kept.height)
             return kept
 
-        monkeypatch.setattr(hopping, "_connected", counted)
+        monkeypatch.setattr(hopping, "connected", counted)
         parameters = Hopping(open_paths=10_000)
         return judged(keyed(edges, JOB.passes[1], parameters), JOB.passes[1], parameters, HORIZON).to_dicts()
 
-    with_those = hopping._connected
-    few, number = found(with_those), sum(filtered)
+    few, number = found(connected), sum(filtered)
     assert few == found(lambda rows, _: rows) and few and number < 0.8 * (sum(filtered) - number)
 
 
