@@ -1,8 +1,8 @@
 """Frames of Polars on their way through Spark: from the files of a table, and from task to task. Java moves bytes and takes no row apart.
 
 Workers wrote the Parquet files of a table themselves, so they read them, too: flat, only the columns that are asked for. A row of a shuffle
-is a block: a small Parquet file with the rows of one frame that go to one part. Whoever gets a part gets all its blocks. Where rows
-themselves go through Java, each costs ten times what Polars does with it.
+is a block: a small Parquet file with the rows of one frame that go to one part. Whoever gets a part gets all its blocks. Rows that go
+through Java cost several times what Polars does with them (a scan of 900,000 moves of 27 columns: 10.6 s of CPU in Java, 1.7 s here).
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ What a block of a day sees are the edges of that day, of the day before (paths t
 the day after (a path lasts a day at most): three copies of few edges, since a habit is none. Nothing older bears on an alert, so any cut of
 the history gives the same alerts, and days are searched side by side. Every edge costs at most `open_paths` comparisons: time is linear in
 the edges, n log n for sorting. Nothing is joined with itself.
-Measured (second pass, one core of a busy machine, all edges rare, some machines with thousands of them, `many_edges` in
-tests/analytics/test_hopping.py): 40,000 edges 4.6 s, 1,000,000 edges 168 s of CPU and 1.3 GiB, the making of the edges included in that.
+Measured (second pass, tests/bench/jobs.py with 2,000,000 hits): 541,000 edges 12 s of CPU, as one in ten can be part of a path; where all
+can and some machines have thousands (`many_edges` in tests/analytics/test_hopping.py), 1,000,000 edges 168 s.
 
 detail: `path.vms`, `path.machines` (with managers and addresses), `path.hosts`, `path.hop_count`, `path.users`, `path.tenants`,
 `path.places` (machine: its host and tenant), `path.hop_users` (of each hop), `same_host_hops`, `also` (other machines that were reached).
