@@ -30,7 +30,7 @@ demo: .venv/.installed .venv/hypervigil-classes.jsa  ## Sample logs in, alerts a
 
 test: .venv/.installed lint .venv/hypervigil-classes.jsa  ## Everything: check, and the tests on Spark, real servers and in the browser
 	@deploy/setup.sh chromium
-	$(WITH_JAVA) $(BIN)/pytest --numprocesses 2 --dist loadgroup --durations 25
+	$(WITH_JAVA) $(BIN)/pytest --numprocesses 2 --dist loadfile --durations 25
 
 check: .venv/.installed lint  ## Lint, types and the fast tests (no Spark, no browser, no servers)
 	$(BIN)/pytest -m "not spark and not browser and not integration"

@@ -1,4 +1,4 @@
-"""What every test may ask for: one Spark session per run, real logs, and a browser, each skipped with a reason where missing."""
+"""What tests ask for: a Spark session for each process of pytest, real logs, and a browser, each skipped with a reason where missing."""
 
 from __future__ import annotations
 
@@ -20,21 +20,9 @@ if not hasattr(sys.modules["__main__"], "__file__"):  # in a worker of xdist; wi
     sys.modules["__main__"].__file__ = xdist.__file__
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist writes the groups into the names
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What asks for the Spark session goes to one of the workers of `make test`, so that there is one session; the rest goes round it.
-    Tests of one file that look at what a command of their own did stay together too, so that it is run once.
-    """
-    for item in items:
-        if "spark" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("spark"))
-        elif item.get_closest_marker("spark"):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
-
-
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    """The one Spark session of the run, made by the pipeline itself: Delta, UTC, two cores."""
+    """The one Spark session of this process, made by the pipeline itself: Delta, UTC, two cores."""
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # workers import `pipeline` too
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     if not (os.environ.get("JAVA_HOME") or shutil.which("java")):
